@@ -1,0 +1,111 @@
+"""What every device offers, and the registry of devices."""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+from collections.abc import Callable, Sequence
+from typing import Any
+
+import numpy
+
+from flambeau.graph.node import TensorType
+from flambeau.kernel.program import Program
+
+
+class Buffer:
+    """Memory of one array on a device: contiguous, row-major. Subclasses say where it lies."""
+
+    __slots__ = ("__weakref__", "type")
+
+    def __init__(self, of: TensorType) -> None:
+        self.type = of
+
+
+class Executable(ABC):
+    """A compiled program."""
+
+    @abstractmethod
+    def run(self, inputs: Sequence[Any], scalars: Sequence[Any]) -> list[Any]:
+        """Run on input buffers and runtime scalars; returns the output buffers, in order.
+
+        An output that aliases an input is that input's buffer object, now holding the new value.
+        Raises what a Check recorded (IndexError, RuntimeError), naming the user's line.
+        """
+
+    def describe(self) -> str:
+        """Launches and code, for `explain`."""
+        return repr(self)
+
+    def serialize(self) -> bytes | None:
+        """For the disk cache: what Device.deserialize takes; None where it cannot be stored."""
+        return None
+
+
+class Device(ABC):
+    """One place where programs run. `name` is PyTorch's device type ("cpu", "webgpu", …)."""
+
+    name: str
+
+    @abstractmethod
+    def from_numpy(self, array: numpy.ndarray[Any, Any], of: TensorType, copy: bool) -> Any:
+        """A buffer holding `array` (contiguous, of the type's shape and dtype).
+
+        With copy=False the buffer may share the array's memory, where the device can.
+        """
+
+    @abstractmethod
+    def to_numpy(self, buffer: Any) -> numpy.ndarray[Any, Any]:
+        """The buffer's content; shares its memory where the device can. Shape as its type."""
+
+    @abstractmethod
+    def compile(self, program: Program) -> Executable:
+        """Compile all kernels of a program. Raises NotImplementedError naming op and device."""
+
+    def deserialize(self, data: bytes) -> Executable | None:
+        """An Executable from `serialize`; None where the data do not fit this machine."""
+        return None
+
+    def supports(self, dtype: Any) -> str | None:
+        """None where arrays of this dtype can live here, else why not and what to do."""
+        return None
+
+    def fingerprint(self) -> str:
+        """What compiled code depends on (processor, features, versions): part of cache keys."""
+        return self.name
+
+    def synchronize(self) -> None:
+        """Wait until all submitted work is done."""
+
+    def information(self) -> dict[str, str]:
+        """Facts for `flambeau info`."""
+        return {}
+
+
+_FACTORIES: dict[str, Callable[[], Device]] = {}
+_DEVICES: dict[str, Device] = {}
+
+
+def register(name: str, factory: Callable[[], Device]) -> None:
+    """Make `name` a device; `factory` is called at its first use and may raise RuntimeError."""
+    _FACTORIES[name] = factory
+
+
+def names() -> tuple[str, ...]:
+    return tuple(_FACTORIES)
+
+
+def get(name: str) -> Device:
+    """The device of this name, started at first use.
+
+    Raises RuntimeError where there is none, or where it cannot run on this machine.
+    """
+    found = _DEVICES.get(name)
+    if found is None:
+        factory = _FACTORIES.get(name)
+        if factory is None:
+            raise RuntimeError(
+                f"Expected one of {', '.join(_FACTORIES)} device type at start of device string: "
+                f"{name}"
+            )
+        found = _DEVICES[name] = factory()
+    return found

@@ -1,0 +1,110 @@
+"""Element types. A DType is interned: compare with `is`."""
+
+from __future__ import annotations
+
+from functools import cached_property
+from typing import Any
+
+import numpy
+
+
+class DType:
+    """One element type: its PyTorch name, size in bytes, kind and numpy equivalent."""
+
+    __slots__ = ("__dict__", "is_floating_point", "is_signed", "itemsize", "kind", "name")
+
+    def __init__(self, name: str, kind: str, itemsize: int) -> None:
+        self.name = name
+        self.kind = kind  # "bool", "uint", "int" or "float"
+        self.itemsize = itemsize
+        self.is_floating_point = kind == "float"
+        self.is_signed = kind in ("int", "float")
+
+    @property
+    def is_complex(self) -> bool:
+        return False
+
+    @cached_property
+    def numpy(self) -> numpy.dtype[Any]:
+        """The numpy dtype; bfloat16 comes from ml_dtypes."""
+        if self is bfloat16:
+            import ml_dtypes
+
+            return numpy.dtype(ml_dtypes.bfloat16)
+        return numpy.dtype(self.name)
+
+    def __repr__(self) -> str:
+        return f"torch.{self.name}"
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        return (_by_name, (self.name,))
+
+
+bool_ = DType("bool", "bool", 1)
+uint8 = DType("uint8", "uint", 1)
+uint32 = DType("uint32", "uint", 4)
+int8 = DType("int8", "int", 1)
+int16 = DType("int16", "int", 2)
+int32 = DType("int32", "int", 4)
+int64 = DType("int64", "int", 8)
+float16 = DType("float16", "float", 2)
+bfloat16 = DType("bfloat16", "float", 2)
+float32 = DType("float32", "float", 4)
+float64 = DType("float64", "float", 8)
+
+DTYPES: dict[str, DType] = {
+    dtype.name: dtype
+    for dtype in (
+        bool_,
+        uint8,
+        uint32,
+        int8,
+        int16,
+        int32,
+        int64,
+        float16,
+        bfloat16,
+        float32,
+        float64,
+    )
+}
+
+_INTEGER_ORDER = (uint8, int8, int16, int32, uint32, int64)
+_FLOAT_ORDER = (float16, bfloat16, float32, float64)
+
+
+def _by_name(name: str) -> DType:
+    return DTYPES[name]
+
+
+def from_numpy(dtype: Any) -> DType:
+    """The DType of a numpy dtype. Raises TypeError where there is none."""
+    name = numpy.dtype(dtype).name
+    found = DTYPES.get(name)
+    if found is None:
+        supported = ", ".join(DTYPES)
+        raise TypeError(
+            f"can't convert a numpy array of type {name}. The supported types are: {supported}."
+        )
+    return found
+
+
+def promote(first: DType, second: DType) -> DType:
+    """The dtype that holds both, by PyTorch's lattice (uint8 with int8 is int16, …)."""
+    if first is second:
+        return first
+    if first.kind == "bool":
+        return second
+    if second.kind == "bool":
+        return first
+    if first.is_floating_point and second.is_floating_point:
+        if {first, second} == {float16, bfloat16}:
+            return float32
+        return max(first, second, key=_FLOAT_ORDER.index)
+    if first.is_floating_point:
+        return first
+    if second.is_floating_point:
+        return second
+    if {first, second} == {uint8, int8}:
+        return int16
+    return max(first, second, key=_INTEGER_ORDER.index)

@@ -1,0 +1,241 @@
+"""What is computed: Nodes, their interned types and signatures.
+
+A Node is immutable in what it means (signature, inputs, scalars). What a flush adds (its buffer)
+and what autograd needs (requires_grad, leaf, hooks) are the only fields that change.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable
+from typing import Any, NamedTuple, Protocol
+
+from flambeau.graph.dtype import DType
+
+Shape = tuple[int, ...]
+Location = tuple[str, int]
+
+
+class TensorType:
+    """Shape and dtype of one array. Interned by `tensor_type`: compare with `is`."""
+
+    __slots__ = ("dtype", "shape", "size")
+
+    def __init__(self, shape: Shape, dtype: DType) -> None:
+        self.shape = shape
+        self.dtype = dtype
+        self.size = 1
+        for extent in shape:
+            self.size *= extent
+
+    @property
+    def nbytes(self) -> int:
+        return self.size * self.dtype.itemsize
+
+    def __repr__(self) -> str:
+        return f"{self.dtype.name}[{', '.join(map(str, self.shape))}]"
+
+
+class TupleType:
+    """The types of an operation with several results. Interned by `tuple_type`."""
+
+    __slots__ = ("items",)
+
+    def __init__(self, items: tuple[TensorType, ...]) -> None:
+        self.items = items
+
+    def __repr__(self) -> str:
+        return f"({', '.join(map(repr, self.items))})"
+
+
+_TENSOR_TYPES: dict[tuple[Shape, DType], TensorType] = {}
+_TUPLE_TYPES: dict[tuple[TensorType, ...], TupleType] = {}
+
+
+def tensor_type(shape: Shape, dtype: DType) -> TensorType:
+    """The one TensorType of this shape and dtype."""
+    key = (shape, dtype)
+    found = _TENSOR_TYPES.get(key)
+    if found is None:
+        found = _TENSOR_TYPES[key] = TensorType(shape, dtype)
+    return found
+
+
+def tuple_type(items: Iterable[TensorType]) -> TupleType:
+    """The one TupleType of these types."""
+    key = tuple(items)
+    found = _TUPLE_TYPES.get(key)
+    if found is None:
+        found = _TUPLE_TYPES[key] = TupleType(key)
+    return found
+
+
+class Operation(Protocol):
+    """What a Node can compute: a Primitive of graph/op.py or a Composite."""
+
+    name: str
+    doc: str
+
+    def infer(self, attrs: tuple[Any, ...], types: tuple[Any, ...]) -> TensorType | TupleType:
+        """The type of the result. Raises what PyTorch raises where the inputs do not fit."""
+        ...
+
+
+class Signature:
+    """One operation on inputs of given types: interned, so that its result type is inferred once.
+
+    `uid` is what plan keys are made of; it is valid within this process only.
+    """
+
+    __slots__ = ("attrs", "inputs", "op", "result", "template", "uid")
+
+    def __init__(
+        self,
+        op: Operation,
+        attrs: tuple[Any, ...],
+        inputs: tuple[TensorType | TupleType, ...],
+        result: TensorType | TupleType,
+        uid: int,
+    ) -> None:
+        self.op = op
+        self.attrs = attrs
+        self.inputs = inputs
+        self.result = result
+        self.uid = uid
+        self.template: Template | None = None  # composites only, see graph/composite.py
+
+    def __repr__(self) -> str:
+        inputs = ", ".join(map(repr, self.inputs))
+        attrs = f" {self.attrs}" if self.attrs else ""
+        return f"{self.op.name}{attrs}({inputs}) -> {self.result!r}"
+
+
+class Template(NamedTuple):
+    """A composite's expansion for one signature: placeholders in, results out."""
+
+    placeholders: tuple[Node, ...]
+    results: tuple[Node, ...]
+
+
+_SIGNATURES: dict[tuple[Any, ...], Signature] = {}
+
+
+def signature_of(op: Operation, attrs: tuple[Any, ...], types: tuple[Any, ...]) -> Signature:
+    """The one Signature of this operation, these attributes and these input types."""
+    key = (op, attrs, types)
+    found = _SIGNATURES.get(key)
+    if found is None:
+        result = op.infer(attrs, types)
+        found = _SIGNATURES[key] = Signature(op, attrs, types, result, len(_SIGNATURES))
+    return found
+
+
+class ScalarRef(NamedTuple):
+    """Stands for the plan's runtime scalar number `index` in a Node of an expanded graph."""
+
+    index: int
+
+
+class Node:
+    """One operation on other Nodes.
+
+    `scalars` holds what may change from run to run without a new plan: the value of a CONST, the
+    starts of a SLICE. In a Node that a user's call recorded they are runtime values; in a
+    composite's template they are fixed; in an expanded graph a runtime value is a ScalarRef.
+    """
+
+    __slots__ = (
+        "__weakref__",
+        "buffer",
+        "device",
+        "history",
+        "inputs",
+        "location",
+        "requires_grad",
+        "scalars",
+        "signature",
+        "type",
+    )
+
+    def __init__(
+        self,
+        signature: Signature,
+        inputs: tuple[Node, ...],
+        scalars: tuple[Any, ...] = (),
+        device: Any = None,
+        location: Location | None = None,
+    ) -> None:
+        self.signature = signature
+        self.type: Any = signature.result
+        self.inputs = inputs
+        self.scalars = scalars
+        self.device = device
+        self.location = location
+        self.buffer: Any = None  # the device buffer, once computed
+        self.requires_grad = False
+        self.history: Any = None  # autograd's record for this Node, see autograd/history.py
+
+    @property
+    def op(self) -> Operation:
+        return self.signature.op
+
+    @property
+    def attrs(self) -> tuple[Any, ...]:
+        return self.signature.attrs
+
+    @property
+    def shape(self) -> Shape:
+        return self.type.shape
+
+    @property
+    def dtype(self) -> DType:
+        return self.type.dtype
+
+    def __repr__(self) -> str:
+        return f"Node({self.signature!r})"
+
+
+def node(
+    op: Operation,
+    inputs: tuple[Node, ...],
+    attrs: tuple[Any, ...] = (),
+    scalars: tuple[Any, ...] = (),
+    location: Location | None = None,
+) -> Node:
+    """Record `op` on `inputs`; every check of shapes and dtypes happens here.
+
+    Raises what the operation's rule raises, and RuntimeError where devices are mixed. A Node
+    without a device (CONST) goes with every device.
+    """
+    device = None
+    for each in inputs:
+        if each.device is not None and each.device is not device:
+            if device is not None:
+                raise RuntimeError(
+                    "Expected all tensors to be on the same device, but found at least two "
+                    f"devices, {device} and {each.device}! (in {op.name}; move one with .to())"
+                )
+            device = each.device
+    signature = signature_of(op, attrs, tuple([each.type for each in inputs]))
+    return Node(signature, inputs, scalars, device, location)
+
+
+def walk(roots: Iterable[Node], enter: Callable[[Node], bool] | None = None) -> list[Node]:
+    """All Nodes under `roots`, each after its inputs, without recursion.
+
+    Where `enter(node)` is false the Node is listed but its inputs are not walked.
+    """
+    order: list[Node] = []
+    done: set[Node] = set()
+    stack: list[tuple[Node, bool]] = [(root, False) for root in roots][::-1]
+    while stack:
+        current, ready = stack.pop()
+        if ready:
+            order.append(current)
+            continue
+        if current in done:
+            continue
+        done.add(current)
+        stack.append((current, True))
+        if enter is None or enter(current):
+            stack.extend((each, False) for each in reversed(current.inputs) if each not in done)
+    return order

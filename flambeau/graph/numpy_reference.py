@@ -1,0 +1,295 @@
+"""What each primitive computes, in numpy: one small function each, `(attrs, scalars, *arrays)`.
+
+This is the definition. Every device is tested against it, and the reference device runs it.
+"""
+
+from __future__ import annotations
+
+import itertools
+from typing import Any
+
+import numpy as np
+
+from flambeau.graph.dtype import DType
+
+Array = np.ndarray[Any, np.dtype[Any]]
+Attrs = tuple[Any, ...]
+Scalars = tuple[Any, ...]
+
+
+def decode_constant(key: Any, dtype: DType) -> Any:
+    """The Python number of a constant's key (see op.encode_constant)."""
+    return float.fromhex(key) if isinstance(key, str) else key
+
+
+def const(attrs: Attrs, scalars: Scalars) -> Array:
+    dtype = attrs[0]
+    value = decode_constant(attrs[1], dtype) if len(attrs) > 1 else scalars[0]
+    return np.asarray(value).astype(dtype.numpy)
+
+
+def iota(attrs: Attrs, scalars: Scalars) -> Array:
+    return np.arange(attrs[0]).astype(attrs[1].numpy)
+
+
+def unary(function: Any) -> Any:
+    def run(attrs: Attrs, scalars: Scalars, x: Array) -> Array:
+        return np.asarray(function(x)).astype(x.dtype, copy=False)
+
+    return run
+
+
+def binary(function: Any) -> Any:
+    def run(attrs: Attrs, scalars: Scalars, x: Array, y: Array) -> Array:
+        return np.asarray(function(x, y)).astype(np.result_type(x, y), copy=False)
+
+    return run
+
+
+def compare(function: Any) -> Any:
+    def run(attrs: Attrs, scalars: Scalars, x: Array, y: Array) -> Array:
+        return np.asarray(function(x, y))
+
+    return run
+
+
+def idiv(attrs: Attrs, scalars: Scalars, x: Array, y: Array) -> Array:
+    if x.dtype.kind in "iu" and np.any(y == 0):
+        raise RuntimeError("ZeroDivisionError: integer division by zero")
+    return np.floor_divide(x, y)
+
+
+def mod(attrs: Attrs, scalars: Scalars, x: Array, y: Array) -> Array:
+    if x.dtype.kind in "iu" and np.any(y == 0):
+        raise RuntimeError("ZeroDivisionError: integer modulo by zero")
+    return np.remainder(x, y)
+
+
+def shift_left(attrs: Attrs, scalars: Scalars, x: Array, y: Array) -> Array:
+    return np.left_shift(x, y)
+
+
+def cast(attrs: Attrs, scalars: Scalars, x: Array) -> Array:
+    target: DType = attrs[0]
+    if x.dtype.kind not in "biu" and target.kind in ("int", "uint"):
+        # C's conversion wraps through int64; NaN and out-of-range values are unspecified there.
+        return x.astype(np.int64).astype(target.numpy)
+    return x.astype(target.numpy)
+
+
+def bitcast(attrs: Attrs, scalars: Scalars, x: Array) -> Array:
+    return np.ascontiguousarray(x).view(attrs[0].numpy).reshape(x.shape)
+
+
+def where(attrs: Attrs, scalars: Scalars, condition: Array, x: Array, y: Array) -> Array:
+    return np.where(condition, x, y)
+
+
+_REDUCERS = {"add": np.add, "mul": np.multiply, "max": np.maximum}
+
+
+def _accumulator(kind: str, x: Array) -> Any:
+    """float16 and bfloat16 accumulate in float32."""
+    return np.float32 if x.dtype.itemsize == 2 and x.dtype.kind not in "iu" else x.dtype
+
+
+def reduce(attrs: Attrs, scalars: Scalars, x: Array) -> Array:
+    kind, axes = attrs
+    if not axes:
+        return x
+    wide = x.astype(_accumulator(kind, x))
+    result = _REDUCERS[kind].reduce(wide, axis=axes, keepdims=True)
+    return np.asarray(result).astype(x.dtype)
+
+
+def scan(attrs: Attrs, scalars: Scalars, x: Array) -> Array:
+    kind, axis = attrs
+    wide = x.astype(_accumulator(kind, x))
+    return np.asarray(_REDUCERS[kind].accumulate(wide, axis=axis)).astype(x.dtype)
+
+
+def sort(attrs: Attrs, scalars: Scalars, x: Array) -> tuple[Array, Array]:
+    """Stable; NaN is the greatest."""
+    axis, descending = attrs
+    if descending:
+        flipped = np.flip(x, axis)
+        order = np.flip(np.argsort(flipped, axis=axis, kind="stable"), axis)
+        order = x.shape[axis] - 1 - order
+    else:
+        order = np.argsort(x, axis=axis, kind="stable")
+    return np.take_along_axis(x, order, axis), order.astype(np.int64)
+
+
+def matmul(attrs: Attrs, scalars: Scalars, x: Array, y: Array) -> Array:
+    if x.shape[-1] == 0:
+        shape = np.broadcast_shapes(x.shape[:-2], y.shape[:-2])
+        return np.zeros((*shape, x.shape[-2], y.shape[-1]), x.dtype)
+    wide = _accumulator("add", x)
+    return np.matmul(x.astype(wide), y.astype(wide)).astype(x.dtype)
+
+
+def _taps(spatial: tuple[int, ...]) -> Any:
+    return itertools.product(*map(range, spatial))
+
+
+def _tap_slices(tap: Any, stride: Any, dilation: Any, out: tuple[int, ...]) -> tuple[slice, ...]:
+    return tuple(
+        slice(t * d, t * d + s * (o - 1) + 1, s)
+        for t, s, d, o in zip(tap, stride, dilation, out, strict=True)
+    )
+
+
+def conv(attrs: Attrs, scalars: Scalars, first: Array, second: Array) -> Array:
+    """mode forward: (input, weight); input: (gradient, weight); weight: (input, gradient)."""
+    mode, stride, padding, dilation, groups, spatial = attrs
+    kind = first.dtype
+    first, second = (each.astype(_accumulator("add", each)) for each in (first, second))
+    if mode == "forward":
+        x, w = first, second
+        out = tuple(
+            (n + lo + hi - d * (k - 1) - 1) // s + 1
+            for n, k, s, (lo, hi), d in zip(
+                x.shape[2:], w.shape[2:], stride, padding, dilation, strict=True
+            )
+        )
+        x = np.pad(x, [(0, 0), (0, 0), *padding])
+        xg = x.reshape(x.shape[0], groups, -1, *x.shape[2:])
+        wg = w.reshape(groups, -1, *w.shape[1:])
+        y = np.zeros((x.shape[0], groups, wg.shape[1], *out), x.dtype)
+        for tap in _taps(w.shape[2:]):
+            part = xg[(slice(None),) * 3 + _tap_slices(tap, stride, dilation, out)]
+            y += np.einsum("ngc...,goc->ngo...", part, wg[(slice(None),) * 3 + tap])
+        return y.reshape(x.shape[0], w.shape[0], *out).astype(kind)
+    if mode == "input":
+        g, w = first, second
+        padded = [n + lo + hi for n, (lo, hi) in zip(spatial, padding, strict=True)]
+        gg = g.reshape(g.shape[0], groups, -1, *g.shape[2:])
+        wg = w.reshape(groups, -1, *w.shape[1:])
+        x = np.zeros((g.shape[0], groups, w.shape[1], *padded), g.dtype)
+        for tap in _taps(w.shape[2:]):
+            at = (slice(None),) * 3 + _tap_slices(tap, stride, dilation, g.shape[2:])
+            x[at] += np.einsum("ngo...,goc->ngc...", gg, wg[(slice(None),) * 3 + tap])
+        inner = tuple(slice(lo, lo + n) for n, (lo, _) in zip(spatial, padding, strict=True))
+        x = x.reshape(g.shape[0], -1, *padded)[(slice(None), slice(None), *inner)]
+        return x.astype(kind)
+    x, g = first, second
+    x = np.pad(x, [(0, 0), (0, 0), *padding])
+    xg = x.reshape(x.shape[0], groups, -1, *x.shape[2:])
+    gg = g.reshape(g.shape[0], groups, -1, *g.shape[2:])
+    w = np.zeros((groups, gg.shape[2], xg.shape[2], *spatial), x.dtype)
+    for tap in _taps(spatial):
+        part = xg[(slice(None),) * 3 + _tap_slices(tap, stride, dilation, g.shape[2:])]
+        flat = part.reshape(*part.shape[:3], -1)
+        w[(slice(None),) * 3 + tap] = np.einsum(
+            "ngcs,ngos->goc", flat, gg.reshape(*gg.shape[:3], -1)
+        )
+    return w.reshape(g.shape[1], -1, *spatial).astype(kind)
+
+
+def reshape(attrs: Attrs, scalars: Scalars, x: Array) -> Array:
+    return x.reshape(attrs[0])
+
+
+def permute(attrs: Attrs, scalars: Scalars, x: Array) -> Array:
+    return x.transpose(attrs[0])
+
+
+def expand(attrs: Attrs, scalars: Scalars, x: Array) -> Array:
+    return np.broadcast_to(x, attrs[0])
+
+
+def _strided(sizes: Attrs, steps: Attrs, starts: Scalars) -> tuple[slice, ...]:
+    parts = []
+    for size, step, start in zip(sizes, steps, starts, strict=True):
+        stop = start + step * size
+        parts.append(slice(start, stop if stop >= 0 else None, step) if size else slice(0, 0))
+    return tuple(parts)
+
+
+def slice_(attrs: Attrs, scalars: Scalars, x: Array) -> Array:
+    sizes, steps = attrs
+    return x[_strided(sizes, steps, scalars)]
+
+
+def pad(attrs: Attrs, scalars: Scalars, x: Array) -> Array:
+    shape, steps, fill = attrs
+    result = np.full(shape, decode_constant(fill, None), x.dtype)  # type: ignore[arg-type]  # a fill needs no dtype
+    result[_strided(x.shape, steps, scalars)] = x
+    return result
+
+
+def window(attrs: Attrs, scalars: Scalars, x: Array) -> Array:
+    axes, sizes, strides, dilations = attrs
+    spans = [d * (k - 1) + 1 for k, d in zip(sizes, dilations, strict=True)]
+    view = np.lib.stride_tricks.sliding_window_view(x, spans, axes)
+    picks: list[slice] = [slice(None)] * view.ndim
+    for number, axis in enumerate(axes):
+        picks[axis] = slice(None, None, strides[number])
+        picks[x.ndim + number] = slice(None, None, dilations[number])
+    return view[tuple(picks)]
+
+
+def cat(attrs: Attrs, scalars: Scalars, *arrays: Array) -> Array:
+    return np.concatenate(arrays, axis=attrs[0])
+
+
+def _check_index(index: Array, size: int, axis: int) -> None:
+    bad = (index < 0) | (index >= size)
+    if np.any(bad):
+        raise IndexError(
+            f"index {int(index[bad][0])} is out of bounds for dimension {axis} with size {size}"
+        )
+
+
+def gather(attrs: Attrs, scalars: Scalars, x: Array, index: Array) -> Array:
+    (axis,) = attrs
+    _check_index(index, x.shape[axis], axis)
+    return np.take(x, index, axis=axis)
+
+
+_SCATTERS = {"add": np.add, "mul": np.multiply, "max": np.maximum}
+
+
+def scatter(attrs: Attrs, scalars: Scalars, target: Array, index: Array, value: Array) -> Array:
+    """Duplicates are taken in the order of `index`: the last one wins for "set"."""
+    axis, mode = attrs
+    _check_index(index, target.shape[axis], axis)
+    result = np.moveaxis(target.copy(), axis, 0)
+    flat = value.reshape(*target.shape[:axis], index.size, *target.shape[axis + 1 :])
+    rows = np.moveaxis(flat, axis, 0)
+    for place, row in zip(index.ravel(), rows, strict=True):
+        result[place] = row if mode == "set" else _SCATTERS[mode](result[place], row)
+    return np.moveaxis(result, 0, axis)
+
+
+def view(chain: Attrs, scalars: Scalars, x: Array) -> Array:
+    """`x` through a chain of movement steps, sharing memory with `x` (which is contiguous)."""
+    used = 0
+    for name, *attrs in chain:
+        if name == "SLICE":
+            starts = scalars[used : used + len(attrs[0])]
+            used += len(starts)
+            x = slice_(tuple(attrs), starts, x)
+        elif name == "RESHAPE":
+            x = np.reshape(x, attrs[0], copy=False)  # raises rather than copies
+        else:
+            x = {"PERMUTE": permute, "EXPAND": expand}[name](tuple(attrs), (), x)
+    return x
+
+
+def assign(attrs: Attrs, scalars: Scalars, base: Array, value: Array) -> Array:
+    result = np.array(base, order="C")
+    view(attrs[0], scalars, result)[...] = value
+    return result
+
+
+def identity(attrs: Attrs, scalars: Scalars, x: Array) -> Array:
+    return x
+
+
+def first_of_two(attrs: Attrs, scalars: Scalars, x: Array, history: Array) -> Array:
+    return x
+
+
+def pick(attrs: Attrs, scalars: Scalars, results: tuple[Array, ...]) -> Array:
+    return results[attrs[0]]
