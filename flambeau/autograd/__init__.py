@@ -1,1 +1,33 @@
+"""Differentiation. What works on tensors (backward, grad, Function, …) is published by upper layers."""
 
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any, TypeVar
+
+from flambeau.autograd.mode import (
+    detect_anomaly,
+    enable_grad,
+    inference_mode,
+    no_grad,
+    set_detect_anomaly,
+    set_grad_enabled,
+)
+
+__all__ = [
+    "detect_anomaly",
+    "enable_grad",
+    "inference_mode",
+    "no_grad",
+    "set_detect_anomaly",
+    "set_grad_enabled",
+]
+
+Public = TypeVar("Public", bound=Callable[..., Any])
+
+
+def published(public: Public) -> Public:
+    """Make a function or class of an upper layer part of this module, as PyTorch has it."""
+    globals()[public.__name__] = public
+    __all__.append(public.__name__)
+    return public

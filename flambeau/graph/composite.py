@@ -105,7 +105,9 @@ def record(
     return (whole,)
 
 
-def substitute(template: Template, inputs: tuple[Node, ...], make: Callable[..., Node]) -> list[Any]:
+def substitute(
+    template: Template, inputs: tuple[Node, ...], make: Callable[..., Node]
+) -> list[Any]:
     """The template's results on `inputs`; `make(signature, inputs, scalars)` builds each Node."""
     made: dict[Node, Any] = dict(zip(template.placeholders, inputs, strict=True))
     for each in walk(template.results):

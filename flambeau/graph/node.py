@@ -18,9 +18,10 @@ Location = tuple[str, int]
 class TensorType:
     """Shape and dtype of one array. Interned by `tensor_type`: compare with `is`."""
 
-    __slots__ = ("dtype", "shape", "size")
+    __slots__ = ("dtype", "shape", "size", "uid")
 
-    def __init__(self, shape: Shape, dtype: DType) -> None:
+    def __init__(self, shape: Shape, dtype: DType, uid: int) -> None:
+        self.uid = uid  # negative, so that a plan key tells a type from a signature
         self.shape = shape
         self.dtype = dtype
         self.size = 1
@@ -56,7 +57,7 @@ def tensor_type(shape: Shape, dtype: DType) -> TensorType:
     key = (shape, dtype)
     found = _TENSOR_TYPES.get(key)
     if found is None:
-        found = _TENSOR_TYPES[key] = TensorType(shape, dtype)
+        found = _TENSOR_TYPES[key] = TensorType(shape, dtype, -1 - len(_TENSOR_TYPES))
     return found
 
 

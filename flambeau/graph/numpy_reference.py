@@ -291,5 +291,9 @@ def first_of_two(attrs: Attrs, scalars: Scalars, x: Array, history: Array) -> Ar
     return x
 
 
+def several(attrs: Attrs, scalars: Scalars, *arrays: Array) -> tuple[Array, ...]:
+    return arrays[: attrs[0]]
+
+
 def pick(attrs: Attrs, scalars: Scalars, results: tuple[Array, ...]) -> Array:
     return results[attrs[0]]

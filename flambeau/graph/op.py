@@ -37,6 +37,8 @@ class Primitive:
             return types[0].items[attrs[0]]
         if self.name == "CALL":
             return tuple_type(attrs[-1])
+        if self.name == "FUNCTION":
+            return tuple_type(types[: attrs[0]])
         shape = self.shape(attrs, [each.shape for each in types])
         result = tensor_type(shape, self.dtype(attrs, [each.dtype for each in types]))
         if self.name == "SORT":
@@ -76,189 +78,482 @@ _compare = reference.compare
 
 # sources
 BUFFER = _add(
-    "BUFFER", "source", 0, "shape dtype", shapes.buffer, shapes.second_attr, _no_reference,
+    "BUFFER",
+    "source",
+    0,
+    "shape dtype",
+    shapes.buffer,
+    shapes.second_attr,
+    _no_reference,
     "An array that is there already: a plan's input.",
 )
 CONST = _add(
-    "CONST", "source", 0, "dtype [value]", shapes.scalar, shapes.first_attr, reference.const,
+    "CONST",
+    "source",
+    0,
+    "dtype [value]",
+    shapes.scalar,
+    shapes.first_attr,
+    reference.const,
     "A 0-d number: fixed where attrs has its key, else a runtime scalar (scalars[0]).",
 )
 IOTA = _add(
-    "IOTA", "source", 0, "length dtype", shapes.iota, shapes.second_attr, reference.iota,
+    "IOTA",
+    "source",
+    0,
+    "length dtype",
+    shapes.iota,
+    shapes.second_attr,
+    reference.iota,
     "0, 1, …, length - 1.",
 )
 # elementwise
 NEG = _add(
-    "NEG", "elementwise", 1, "", shapes.elementwise, shapes.uniform, _unary(np.negative), "-x",
+    "NEG",
+    "elementwise",
+    1,
+    "",
+    shapes.elementwise,
+    shapes.uniform,
+    _unary(np.negative),
+    "-x",
 )
 SQRT = _add(
-    "SQRT", "elementwise", 1, "", shapes.elementwise, shapes.floating, _unary(np.sqrt), "√x",
+    "SQRT",
+    "elementwise",
+    1,
+    "",
+    shapes.elementwise,
+    shapes.floating,
+    _unary(np.sqrt),
+    "√x",
 )
 EXP = _add(
-    "EXP", "elementwise", 1, "", shapes.elementwise, shapes.floating, _unary(np.exp), "eˣ",
+    "EXP",
+    "elementwise",
+    1,
+    "",
+    shapes.elementwise,
+    shapes.floating,
+    _unary(np.exp),
+    "eˣ",
 )
 LOG = _add(
-    "LOG", "elementwise", 1, "", shapes.elementwise, shapes.floating, _unary(np.log),
+    "LOG",
+    "elementwise",
+    1,
+    "",
+    shapes.elementwise,
+    shapes.floating,
+    _unary(np.log),
     "natural logarithm",
 )
 SIN = _add(
-    "SIN", "elementwise", 1, "", shapes.elementwise, shapes.floating, _unary(np.sin),
+    "SIN",
+    "elementwise",
+    1,
+    "",
+    shapes.elementwise,
+    shapes.floating,
+    _unary(np.sin),
     "sine of an angle in radians",
 )
 FLOOR = _add(
-    "FLOOR", "elementwise", 1, "", shapes.elementwise, shapes.floating, _unary(np.floor), "⌊x⌋",
+    "FLOOR",
+    "elementwise",
+    1,
+    "",
+    shapes.elementwise,
+    shapes.floating,
+    _unary(np.floor),
+    "⌊x⌋",
 )
 CAST = _add(
-    "CAST", "elementwise", 1, "dtype", shapes.elementwise, shapes.first_attr, reference.cast,
+    "CAST",
+    "elementwise",
+    1,
+    "dtype",
+    shapes.elementwise,
+    shapes.first_attr,
+    reference.cast,
     "x as dtype, as C converts; to bool: x != 0.",
 )
 BITCAST = _add(
-    "BITCAST", "elementwise", 1, "dtype", shapes.elementwise, shapes.bitcast, reference.bitcast,
+    "BITCAST",
+    "elementwise",
+    1,
+    "dtype",
+    shapes.elementwise,
+    shapes.bitcast,
+    reference.bitcast,
     "the bits of x read as dtype of the same size",
 )
 ADD = _add(
-    "ADD", "elementwise", 2, "", shapes.elementwise, shapes.uniform, _binary(np.add), "x + y",
+    "ADD",
+    "elementwise",
+    2,
+    "",
+    shapes.elementwise,
+    shapes.uniform,
+    _binary(np.add),
+    "x + y",
 )
 MUL = _add(
-    "MUL", "elementwise", 2, "", shapes.elementwise, shapes.uniform, _binary(np.multiply), "x · y",
+    "MUL",
+    "elementwise",
+    2,
+    "",
+    shapes.elementwise,
+    shapes.uniform,
+    _binary(np.multiply),
+    "x · y",
 )
 DIV = _add(
-    "DIV", "elementwise", 2, "", shapes.elementwise, shapes.floating, _binary(np.divide),
+    "DIV",
+    "elementwise",
+    2,
+    "",
+    shapes.elementwise,
+    shapes.floating,
+    _binary(np.divide),
     "x / y, correctly rounded",
 )
 IDIV = _add(
-    "IDIV", "elementwise", 2, "", shapes.elementwise, shapes.bits, reference.idiv,
+    "IDIV",
+    "elementwise",
+    2,
+    "",
+    shapes.elementwise,
+    shapes.bits,
+    reference.idiv,
     "⌊x / y⌋ of integers; y = 0 raises RuntimeError (ZeroDivisionError)",
 )
 MOD = _add(
-    "MOD", "elementwise", 2, "", shapes.elementwise, shapes.uniform, reference.mod,
+    "MOD",
+    "elementwise",
+    2,
+    "",
+    shapes.elementwise,
+    shapes.uniform,
+    reference.mod,
     "x - y·⌊x / y⌋, with the sign of y; integers: y = 0 raises RuntimeError (ZeroDivisionError)",
 )
 MAX = _add(
-    "MAX", "elementwise", 2, "", shapes.elementwise, shapes.uniform, _binary(np.maximum),
+    "MAX",
+    "elementwise",
+    2,
+    "",
+    shapes.elementwise,
+    shapes.uniform,
+    _binary(np.maximum),
     "the greater; NaN where either is NaN",
 )
 LT = _add(
-    "LT", "elementwise", 2, "", shapes.elementwise, shapes.boolean, _compare(np.less), "x < y",
+    "LT",
+    "elementwise",
+    2,
+    "",
+    shapes.elementwise,
+    shapes.boolean,
+    _compare(np.less),
+    "x < y",
 )
 EQ = _add(
-    "EQ", "elementwise", 2, "", shapes.elementwise, shapes.boolean, _compare(np.equal), "x = y",
+    "EQ",
+    "elementwise",
+    2,
+    "",
+    shapes.elementwise,
+    shapes.boolean,
+    _compare(np.equal),
+    "x = y",
 )
 AND = _add(
-    "AND", "elementwise", 2, "", shapes.elementwise, shapes.bits, _binary(np.bitwise_and),
+    "AND",
+    "elementwise",
+    2,
+    "",
+    shapes.elementwise,
+    shapes.bits,
+    _binary(np.bitwise_and),
     "x & y, bit by bit",
 )
 OR = _add(
-    "OR", "elementwise", 2, "", shapes.elementwise, shapes.bits, _binary(np.bitwise_or),
+    "OR",
+    "elementwise",
+    2,
+    "",
+    shapes.elementwise,
+    shapes.bits,
+    _binary(np.bitwise_or),
     "x | y, bit by bit",
 )
 XOR = _add(
-    "XOR", "elementwise", 2, "", shapes.elementwise, shapes.bits, _binary(np.bitwise_xor),
+    "XOR",
+    "elementwise",
+    2,
+    "",
+    shapes.elementwise,
+    shapes.bits,
+    _binary(np.bitwise_xor),
     "x ^ y, bit by bit",
 )
 SHL = _add(
-    "SHL", "elementwise", 2, "", shapes.elementwise, shapes.bits, _binary(np.left_shift),
+    "SHL",
+    "elementwise",
+    2,
+    "",
+    shapes.elementwise,
+    shapes.bits,
+    _binary(np.left_shift),
     "x · 2ʸ, 0 ≤ y < bits",
 )
 SHR = _add(
-    "SHR", "elementwise", 2, "", shapes.elementwise, shapes.bits, _binary(np.right_shift),
+    "SHR",
+    "elementwise",
+    2,
+    "",
+    shapes.elementwise,
+    shapes.bits,
+    _binary(np.right_shift),
     "⌊x / 2ʸ⌋, 0 ≤ y < bits (arithmetic for signed types)",
 )
 WHERE = _add(
-    "WHERE", "elementwise", 3, "", shapes.elementwise, shapes.where, reference.where,
+    "WHERE",
+    "elementwise",
+    3,
+    "",
+    shapes.elementwise,
+    shapes.where,
+    reference.where,
     "x where the condition holds, else y",
 )
 # contraction
 REDUCE = _add(
-    "REDUCE", "contraction", 1, "kind axes", shapes.reduce, shapes.uniform, reference.reduce,
+    "REDUCE",
+    "contraction",
+    1,
+    "kind axes",
+    shapes.reduce,
+    shapes.uniform,
+    reference.reduce,
     "add, mul or max over axes, which stay as 1; 16-bit floats accumulate in float32",
 )
 SCAN = _add(
-    "SCAN", "contraction", 1, "kind axis", shapes.same, shapes.uniform, reference.scan,
+    "SCAN",
+    "contraction",
+    1,
+    "kind axis",
+    shapes.same,
+    shapes.uniform,
+    reference.scan,
     "running add, mul or max along axis, inclusive",
 )
 SORT = _add(
-    "SORT", "contraction", 1, "axis descending", shapes.same, shapes.uniform, reference.sort,
+    "SORT",
+    "contraction",
+    1,
+    "axis descending",
+    shapes.same,
+    shapes.uniform,
+    reference.sort,
     "(values, indices) along axis, stable; NaN is the greatest",
 )
 MATMUL = _add(
-    "MATMUL", "contraction", 2, "", shapes.matmul, shapes.uniform, reference.matmul,
+    "MATMUL",
+    "contraction",
+    2,
+    "",
+    shapes.matmul,
+    shapes.uniform,
+    reference.matmul,
     "(…, m, k) × (…, k, n) → (…, m, n), leading axes broadcast",
 )
 CONV = _add(
-    "CONV", "contraction", 2, "mode stride padding dilation groups spatial", shapes.conv,
-    shapes.floating, reference.conv,
+    "CONV",
+    "contraction",
+    2,
+    "mode stride padding dilation groups spatial",
+    shapes.conv,
+    shapes.floating,
+    reference.conv,
     "cross-correlation; mode forward: (input, weight) → output; input: (gradient, weight) → input "
     "of extents spatial; weight: (input, gradient) → weight of extents spatial",
 )
 # movement
 RESHAPE = _add(
-    "RESHAPE", "movement", 1, "shape", shapes.reshape, shapes.uniform, reference.reshape,
+    "RESHAPE",
+    "movement",
+    1,
+    "shape",
+    shapes.reshape,
+    shapes.uniform,
+    reference.reshape,
     "the same elements in row-major order, in another shape",
 )
 PERMUTE = _add(
-    "PERMUTE", "movement", 1, "axes", shapes.permute, shapes.uniform, reference.permute,
+    "PERMUTE",
+    "movement",
+    1,
+    "axes",
+    shapes.permute,
+    shapes.uniform,
+    reference.permute,
     "result axis i is input axis axes[i]",
 )
 EXPAND = _add(
-    "EXPAND", "movement", 1, "shape", shapes.expand, shapes.uniform, reference.expand,
+    "EXPAND",
+    "movement",
+    1,
+    "shape",
+    shapes.expand,
+    shapes.uniform,
+    reference.expand,
     "repeated along axes of extent 1 and new leading axes",
 )
 PAD = _add(
-    "PAD", "movement", 1, "shape steps fill", shapes.pad, shapes.uniform, reference.pad,
+    "PAD",
+    "movement",
+    1,
+    "shape steps fill",
+    shapes.pad,
+    shapes.uniform,
+    reference.pad,
     "an array of shape filled with fill, x laid into it at scalars (starts) with steps: SLICE's "
     "adjoint",
 )
 SLICE = _add(
-    "SLICE", "movement", 1, "sizes steps", shapes.slice_, shapes.uniform, reference.slice_,
+    "SLICE",
+    "movement",
+    1,
+    "sizes steps",
+    shapes.slice_,
+    shapes.uniform,
+    reference.slice_,
     "sizes elements an axis from scalars (starts) with steps; a negative step walks back",
 )
 WINDOW = _add(
-    "WINDOW", "movement", 1, "axes sizes strides dilations", shapes.window, shapes.uniform,
-    reference.window, "sliding windows over axes; the windows' own axes come last",
+    "WINDOW",
+    "movement",
+    1,
+    "axes sizes strides dilations",
+    shapes.window,
+    shapes.uniform,
+    reference.window,
+    "sliding windows over axes; the windows' own axes come last",
 )
 CAT = _add(
-    "CAT", "movement", None, "axis", shapes.cat, shapes.uniform, reference.cat,
+    "CAT",
+    "movement",
+    None,
+    "axis",
+    shapes.cat,
+    shapes.uniform,
+    reference.cat,
     "one behind the other along axis",
 )
 # indexing
 GATHER = _add(
-    "GATHER", "indexing", 2, "axis", shapes.gather, shapes.gathered, reference.gather,
+    "GATHER",
+    "indexing",
+    2,
+    "axis",
+    shapes.gather,
+    shapes.gathered,
+    reference.gather,
     "x[…, index, …] along axis: index's axes take axis's place; out of range raises IndexError",
 )
 SCATTER = _add(
-    "SCATTER", "indexing", 3, "axis mode", shapes.scatter, shapes.scattered, reference.scatter,
+    "SCATTER",
+    "indexing",
+    3,
+    "axis mode",
+    shapes.scatter,
+    shapes.scattered,
+    reference.scatter,
     "(target, index, value): target with value set, added, multiplied or maxed in at index along "
     "axis, in the order of index; out of range raises IndexError",
 )
 # effects
 MATERIALIZE = _add(
-    "MATERIALIZE", "effect", 1, "", shapes.same, shapes.uniform, reference.identity,
+    "MATERIALIZE",
+    "effect",
+    1,
+    "",
+    shapes.same,
+    shapes.uniform,
+    reference.identity,
     "x, computed and stored before it is used",
 )
 COPY = _add(
-    "COPY", "effect", 1, "device", shapes.same, shapes.uniform, _no_reference,
+    "COPY",
+    "effect",
+    1,
+    "device",
+    shapes.same,
+    shapes.uniform,
+    _no_reference,
     "x on another device",
 )
 ASSIGN = _add(
-    "ASSIGN", "effect", 2, "view", shapes.assign, shapes.uniform, reference.assign,
+    "ASSIGN",
+    "effect",
+    2,
+    "view",
+    shapes.assign,
+    shapes.uniform,
+    reference.assign,
     "(base, value): base with value written through a view: a chain of (SLICE, sizes, steps), "
     "(RESHAPE, shape), (PERMUTE, axes) steps; scalars holds the slices' starts in order",
 )
 CALL = _add(
-    "CALL", "effect", None, "function results", shapes.same, shapes.uniform, _no_reference,
+    "CALL",
+    "effect",
+    None,
+    "function results",
+    shapes.same,
+    shapes.uniform,
+    _no_reference,
     "several results of a registered function that runs on the host, on numpy arrays",
 )
 DETACH = _add(
-    "DETACH", "effect", 1, "", shapes.same, shapes.uniform, reference.identity,
+    "DETACH",
+    "effect",
+    1,
+    "",
+    shapes.same,
+    shapes.uniform,
+    reference.identity,
     "x, with no gradient",
 )
+FUNCTION = _add(
+    "FUNCTION",
+    "effect",
+    None,
+    "results",
+    shapes.same,
+    shapes.uniform,
+    reference.several,
+    "(*values, *inputs): the values, as the results of a user's Function of the inputs",
+)
 GRAFT = _add(
-    "GRAFT", "effect", 2, "", shapes.same, shapes.uniform, reference.first_of_two,
+    "GRAFT",
+    "effect",
+    2,
+    "",
+    shapes.same,
+    shapes.uniform,
+    reference.first_of_two,
     "(value, history): value; its gradient goes to history alone",
 )
 PICK = _add(
-    "PICK", "effect", 1, "number", shapes.same, shapes.uniform, reference.pick,
+    "PICK",
+    "effect",
+    1,
+    "number",
+    shapes.same,
+    shapes.uniform,
+    reference.pick,
     "one result of an operation with several",
 )
 

@@ -1,0 +1,427 @@
+"""The table of gradients: primitive → rule. `python -m flambeau.autograd` prints it.
+
+A rule takes (node, gradient) and gives one gradient Node, or None, for each input of the node. It
+may use the node's inputs and the node itself (its result); `saves` says which, for the version
+check. Broadcasting is undone in one place, the engine: a rule for an elementwise primitive may
+return gradients of the broadcast shape. DESIGN.md section 3; formulas from calculus textbooks.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any, NamedTuple
+
+from flambeau.graph import build as b
+from flambeau.graph import op
+from flambeau.graph.node import Node
+from flambeau.graph.op import Primitive
+
+Gradients = tuple[Node | None, ...]
+
+
+class Rule(NamedTuple):
+    """How a primitive passes gradients on."""
+
+    run: Callable[[Node, Any], Gradients]
+    saves: str  # "", "inputs", "result" or input positions such as "1" or "0,2"
+    doc: str
+
+
+RULES: dict[Primitive, Rule] = {}
+
+
+def _rule(primitive: Primitive, saves: str, doc: str) -> Callable[[Any], Any]:
+    def register(run: Callable[[Node, Any], Gradients]) -> Callable[[Node, Any], Gradients]:
+        RULES[primitive] = Rule(run, saves, doc)
+        return run
+
+    return register
+
+
+def _blocked(primitive: Primitive, doc: str) -> None:
+    def run(node: Node, g: Node) -> Gradients:
+        return (None,) * len(node.inputs)
+
+    RULES[primitive] = Rule(run, "", doc)
+
+
+for _each in (op.FLOOR, op.LT, op.EQ, op.AND, op.OR, op.XOR, op.SHL, op.SHR, op.IDIV, op.BITCAST):
+    _blocked(_each, "none: piecewise constant")
+for _each in (op.BUFFER, op.CONST, op.IOTA):
+    _blocked(_each, "none: a source")
+_blocked(op.DETACH, "none: cut")
+
+
+@_rule(op.NEG, "", "-g")
+def _neg(node: Node, g: Node) -> Gradients:
+    return (b.neg(g),)
+
+
+@_rule(op.SQRT, "result", "g / 2√x")
+def _sqrt(node: Node, g: Node) -> Gradients:
+    return (b.div(g, b.add(node, node)),)
+
+
+@_rule(op.EXP, "result", "g · eˣ")
+def _exp(node: Node, g: Node) -> Gradients:
+    return (b.mul(g, node),)
+
+
+@_rule(op.LOG, "inputs", "g / x")
+def _log(node: Node, g: Node) -> Gradients:
+    return (b.div(g, node.inputs[0]),)
+
+
+@_rule(op.SIN, "inputs", "g · cos x = g · sin(π/2 - x)")
+def _sin(node: Node, g: Node) -> Gradients:
+    x = node.inputs[0]
+    quarter = b.constant(1.5707963267948966, x.dtype)
+    return (b.mul(g, b.sin(b.sub(quarter, x))),)
+
+
+@_rule(op.CAST, "", "g in the dtype of x")
+def _cast(node: Node, g: Node) -> Gradients:
+    return (b.cast(g, node.inputs[0].dtype),)
+
+
+@_rule(op.ADD, "", "g, g")
+def _add(node: Node, g: Node) -> Gradients:
+    return g, g
+
+
+@_rule(op.MUL, "inputs", "g · y, g · x")
+def _mul(node: Node, g: Node) -> Gradients:
+    x, y = node.inputs
+    return b.mul(g, y), b.mul(g, x)
+
+
+@_rule(op.DIV, "inputs", "g / y, -g · x / y²")
+def _div(node: Node, g: Node) -> Gradients:
+    x, y = node.inputs
+    return b.div(g, y), b.neg(b.mul(g, b.div(b.div(x, y), y)))
+
+
+@_rule(op.MOD, "inputs", "g, -g · ⌊x / y⌋")
+def _mod(node: Node, g: Node) -> Gradients:
+    x, y = node.inputs
+    return g, b.neg(b.mul(g, b.floor(b.div(x, y))))
+
+
+@_rule(op.MAX, "inputs", "g to the greater, half each where equal")
+def _max(node: Node, g: Node) -> Gradients:
+    x, y = node.inputs
+    half = b.mul(g, b.constant(0.5, g.dtype))
+    zero = b.constant(0.0, g.dtype)
+    to_x = b.where(b.equal(x, y), half, b.where(b.less(y, x), g, zero))
+    to_y = b.where(b.equal(x, y), half, b.where(b.less(x, y), g, zero))
+    return to_x, to_y
+
+
+@_rule(op.WHERE, "0", "none, g where the condition holds, g where not")
+def _where(node: Node, g: Node) -> Gradients:
+    condition = node.inputs[0]
+    zero = b.constant(0.0, g.dtype)
+    return None, b.where(condition, g, zero), b.where(condition, zero, g)
+
+
+@_rule(op.REDUCE, "inputs", "add: g; mul: g · product of the others; max: g shared by the greatest")
+def _reduce(node: Node, g: Node) -> Gradients:
+    (x,) = node.inputs
+    kind, axes = node.attrs
+    if kind == "add":
+        return (b.expand(g, x.shape),)
+    if kind == "max":
+        mask = b.cast(b.equal(x, node), x.dtype)
+        return (b.div(b.mul(mask, g), b.reduce("add", mask, axes)),)
+    return (b.mul(g, _product_of_others(x, axes)),)
+
+
+def _product_of_others(x: Node, axes: tuple[int, ...]) -> Node:
+    """For each element the product of all others over `axes`, exact also where some are zero."""
+    kept = tuple(axis for axis in range(len(x.shape)) if axis not in axes)
+    order = kept + axes
+    flat = b.reshape(b.permute(x, order), (*(x.shape[axis] for axis in kept), _count(x, axes)))
+    last = len(kept)
+    length = flat.shape[last]
+    if length == 0:
+        return x
+    before = _exclusive_product(flat, last)
+    after = b.flip(_exclusive_product(b.flip(flat, (last,)), last), (last,))
+    others = b.reshape(b.mul(before, after), tuple(x.shape[axis] for axis in order))
+    inverse = tuple(order.index(axis) for axis in range(len(order)))
+    return b.permute(others, inverse)
+
+
+def _count(x: Node, axes: tuple[int, ...]) -> int:
+    count = 1
+    for axis in axes:
+        count *= x.shape[axis]
+    return count
+
+
+def _exclusive_product(x: Node, axis: int) -> Node:
+    """Running products along axis that leave out the element itself."""
+    running = b.scan("mul", x, axis)
+    zeros = (0,) * len(x.shape)
+    most = tuple(n - 1 if place == axis else n for place, n in enumerate(x.shape))
+    starts = tuple(1 if place == axis else 0 for place in range(len(x.shape)))
+    return b.pad(b.slice_(running, zeros, most), x.shape, starts, fill=1)
+
+
+@_rule(op.SCAN, "inputs", "add: reversed running sum of g; mul, max: through each prefix")
+def _scan(node: Node, g: Node) -> Gradients:
+    (x,) = node.inputs
+    kind, axis = node.attrs
+    if kind == "add":
+        return (_reversed_sum(g, axis),)
+    if kind == "max":
+        return (_scan_max_gradient(x, node, g, axis),)
+    return (_scan_product_gradient(x, g, axis),)
+
+
+def _reversed_sum(x: Node, axis: int) -> Node:
+    return b.flip(b.scan("add", b.flip(x, (axis,)), axis), (axis,))
+
+
+def _scan_max_gradient(x: Node, running: Node, g: Node, axis: int) -> Node:
+    """Each g goes to the place where its running maximum was last reached (as PyTorch's cummax)."""
+    length = x.shape[axis]
+    shape = tuple(length if place == axis else 1 for place in range(len(x.shape)))
+    places = b.expand(b.reshape(b.iota(length), shape), x.shape)
+    zero = b.constant(0, places.dtype)
+    reached = b.scan("max", b.where(b.equal(x, running), places, zero), axis)
+    return _scatter_along(g, reached, axis)
+
+
+def _scatter_along(values: Node, index: Node, axis: int) -> Node:
+    """Zeros with values added at index along axis: the adjoint of take_along_axis."""
+    shape = values.shape
+    linear = b.cast(index, index.dtype)
+    stride = 1
+    total = b.constant(0, index.dtype)
+    for place in range(len(shape) - 1, -1, -1):
+        if place == axis:
+            term = linear
+        else:
+            line = tuple(shape[place] if other == place else 1 for other in range(len(shape)))
+            term = b.reshape(b.iota(shape[place]), line)
+        total = b.add(total, b.mul(term, b.constant(stride, index.dtype)))
+        stride *= shape[place]
+    flat = b.reshape(b.expand(total, shape), (values.type.size,))
+    target = b.full((values.type.size,), 0, values.dtype)
+    added = b.scatter(target, flat, b.reshape(values, (values.type.size,)), 0, "add")
+    return b.reshape(added, shape)
+
+
+def _scan_product_gradient(x: Node, g: Node, axis: int) -> Node:
+    """Σ over prefixes that hold the element of g · the prefix's product without it.
+
+    A (length × length) table of products, so exact where elements are zero; memory is quadratic
+    in the axis.
+    """
+    length = x.shape[axis]
+    rank = len(x.shape)
+    order = (*(place for place in range(rank) if place != axis), axis)
+    inverse = tuple(order.index(place) for place in range(rank))
+    rows = b.permute(x, order)
+    lead = rows.shape[:-1]
+    square = (*lead, length, length)  # [.., left-out element, position in the prefix]
+    diagonal = b.equal(
+        b.reshape(b.iota(length), (length, 1)), b.reshape(b.iota(length), (1, length))
+    )
+    table = b.where(
+        b.expand(diagonal, square),
+        b.full(square, 1, x.dtype),
+        b.expand(b.reshape(rows, (*lead, 1, length)), square),
+    )
+    products = b.scan("mul", table, rank)
+    upper = b.less(b.reshape(b.iota(length), (1, length)), b.reshape(b.iota(length), (length, 1)))
+    weights = b.reshape(b.permute(g, order), (*lead, 1, length))
+    terms = b.where(b.expand(upper, square), b.full(square, 0, x.dtype), b.mul(products, weights))
+    return b.permute(b.reshape(b.reduce("add", terms, (rank,)), rows.shape), inverse)
+
+
+@_rule(op.SORT, "", "g of the values back to where they came from")
+def _sort(node: Node, g: Any) -> Gradients:
+    axis, _descending = node.attrs
+    values = g[0]
+    return (None if values is None else _scatter_along(values, b.pick(node, 1), axis),)
+
+
+@_rule(op.MATMUL, "inputs", "g yᵀ, xᵀ g")
+def _matmul(node: Node, g: Node) -> Gradients:
+    x, y = node.inputs
+    return (
+        b.sum_to(b.matmul(g, _transposed(y)), x.shape),
+        b.sum_to(b.matmul(_transposed(x), g), y.shape),
+    )
+
+
+def _transposed(x: Node) -> Node:
+    rank = len(x.shape)
+    return b.permute(x, (*range(rank - 2), rank - 1, rank - 2))
+
+
+@_rule(op.CONV, "inputs", "the other two modes of CONV")
+def _conv(node: Node, g: Node) -> Gradients:
+    first, second = node.inputs
+    mode, *geometry, _spatial = node.attrs
+    if mode == "forward":  # first: input, second: weight, g: output
+        return (
+            b.conv("input", g, second, *geometry, first.shape[2:]),
+            b.conv("weight", first, g, *geometry, second.shape[2:]),
+        )
+    if mode == "input":  # first: output gradient, second: weight, g: input
+        return (
+            b.conv("forward", g, second, *geometry),
+            b.conv("weight", g, first, *geometry, second.shape[2:]),
+        )
+    return (  # first: input, second: output gradient, g: weight
+        b.conv("input", second, g, *geometry, first.shape[2:]),
+        b.conv("forward", first, g, *geometry),
+    )
+
+
+@_rule(op.RESHAPE, "", "g in the shape of x")
+def _reshape(node: Node, g: Node) -> Gradients:
+    return (b.reshape(g, node.inputs[0].shape),)
+
+
+@_rule(op.PERMUTE, "", "g permuted back")
+def _permute(node: Node, g: Node) -> Gradients:
+    (axes,) = node.attrs
+    return (b.permute(g, tuple(axes.index(axis) for axis in range(len(axes)))),)
+
+
+@_rule(op.EXPAND, "", "g summed over what was repeated")
+def _expand(node: Node, g: Node) -> Gradients:
+    return (b.sum_to(g, node.inputs[0].shape),)
+
+
+@_rule(op.PAD, "", "g sliced")
+def _pad(node: Node, g: Node) -> Gradients:
+    _shape, steps, _fill = node.attrs
+    return (b.slice_(g, node.scalars, node.inputs[0].shape, steps),)
+
+
+@_rule(op.SLICE, "", "g padded with zeros")
+def _slice(node: Node, g: Node) -> Gradients:
+    _sizes, steps = node.attrs
+    return (b.pad(g, node.inputs[0].shape, node.scalars, steps),)
+
+
+@_rule(op.WINDOW, "", "for every tap, its slice of g padded to the shape of x; added up")
+def _window(node: Node, g: Node) -> Gradients:
+    (x,) = node.inputs
+    axes, sizes, strides, dilations = node.attrs
+    rank = len(x.shape)
+    steps = [1] * rank
+    for axis, stride in zip(axes, strides, strict=True):
+        steps[axis] = stride
+    total: Node | None = None
+    for tap in _taps(sizes):
+        part = b.slice_(g, (0,) * rank + tap, g.shape[:rank] + (1,) * len(tap))
+        starts = [0] * rank
+        for axis, place, dilation in zip(axes, tap, dilations, strict=True):
+            starts[axis] = place * dilation
+        laid = b.pad(b.reshape(part, g.shape[:rank]), x.shape, tuple(starts), tuple(steps))
+        total = laid if total is None else b.add(total, laid)
+    return (total,)
+
+
+def _taps(sizes: tuple[int, ...]) -> list[tuple[int, ...]]:
+    taps: list[tuple[int, ...]] = [()]
+    for size in sizes:
+        taps = [(*tap, place) for tap in taps for place in range(size)]
+    return taps
+
+
+@_rule(op.CAT, "", "g's slices")
+def _cat(node: Node, g: Node) -> Gradients:
+    (axis,) = node.attrs
+    parts: list[Node | None] = []
+    at = 0
+    for part in node.inputs:
+        starts = tuple(at if place == axis else 0 for place in range(len(part.shape)))
+        parts.append(b.slice_(g, starts, part.shape))
+        at += part.shape[axis]
+    return tuple(parts)
+
+
+@_rule(op.GATHER, "1", "g added into zeros at the index, none")
+def _gather(node: Node, g: Node) -> Gradients:
+    x, index = node.inputs
+    return b.scatter(b.full_like(x, 0), index, g, node.attrs[0], "add"), None
+
+
+@_rule(op.SCATTER, "inputs", "by mode: set, add, mul, max; none for the index")
+def _scatter(node: Node, g: Node) -> Gradients:
+    target, index, value = node.inputs
+    axis, mode = node.attrs
+    gathered = b.gather(g, index, axis)
+    if mode == "add":
+        return g, None, gathered
+    if mode == "set":
+        zeros = b.full_like(value, 0)
+        return b.scatter(g, index, zeros, axis, "set"), None, _last_written(gathered, node)
+    if mode == "max":
+        return _scatter_max(node, g)
+    raise NotImplementedError(
+        "the gradient of scatter with mode 'mul' is not defined here; use log and scatter add, or "
+        "multiply the gathered values"
+    )
+
+
+def _last_written(gathered: Node, node: Node) -> Node:
+    """The gradient of the values that were not overwritten by a later duplicate."""
+    target, index, value = node.inputs
+    axis = node.attrs[0]
+    count = index.type.size
+    order = b.reshape(b.iota(count), index.shape)
+    none = b.full((target.shape[axis],), -1, order.dtype)
+    winner = b.gather(b.scatter(none, index, order, 0, "set"), index, 0)
+    kept = b.equal(winner, order)
+    shape = (1,) * axis + index.shape + (1,) * (len(value.shape) - axis - len(index.shape))
+    return b.where(b.reshape(kept, shape), gathered, b.constant(0.0, gathered.dtype))
+
+
+def _scatter_max(node: Node, g: Node) -> Gradients:
+    """g shared equally by all that reach the maximum."""
+    target, index, value = node.inputs
+    axis, _mode = node.attrs
+    from_target = b.cast(b.equal(target, node), g.dtype)
+    from_value = b.cast(b.equal(value, b.gather(node, index, axis)), g.dtype)
+    share = b.div(g, b.scatter(from_target, index, from_value, axis, "add"))
+    return b.mul(share, from_target), None, b.mul(b.gather(share, index, axis), from_value)
+
+
+@_rule(op.MATERIALIZE, "", "g")
+def _materialize(node: Node, g: Node) -> Gradients:
+    return (g,)
+
+
+@_rule(op.COPY, "", "g on the device of x")
+def _copy(node: Node, g: Node) -> Gradients:
+    return (b.node(op.COPY, (g,), (node.inputs[0].device,)),)
+
+
+@_rule(op.ASSIGN, "", "g with zeros written through the view; g read through the view")
+def _assign(node: Node, g: Node) -> Gradients:
+    _base, value = node.inputs
+    (chain,) = node.attrs
+    erased = b.assign(g, b.full_like(value, 0), chain, node.scalars)
+    return erased, b.view(g, chain, node.scalars)
+
+
+@_rule(op.GRAFT, "", "none, g")
+def _graft(node: Node, g: Node) -> Gradients:
+    return None, g
+
+
+def table() -> str:
+    """The rules as a table of text."""
+    width = max(len(each.name) for each in RULES)
+    return "\n".join(
+        f"{each.name.ljust(width)}  saves {rule.saves or '-':8}  {rule.doc}"
+        for each, rule in RULES.items()
+    )

@@ -1,0 +1,99 @@
+"""PyTorch's type promotion and the way of an elementwise operation's arguments to Nodes.
+
+A tensor with dimensions decides over a 0-d tensor, and that over a Python number, unless the
+weaker one is of a higher category (bool < int < float): torch.result_type.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+import numpy
+
+from flambeau.graph import build, op
+from flambeau.graph import dtype as dtypes
+from flambeau.graph.dtype import DType, promote
+from flambeau.graph.node import Node, Operation
+from flambeau.tensor.device import get_default_dtype
+from flambeau.tensor.record import derive, record
+from flambeau.tensor.tensor import Tensor
+
+_CATEGORY = {"bool": 0, "uint": 1, "int": 1, "float": 2}
+Number = bool | int | float
+
+
+def number_dtype(value: Any) -> DType:
+    """The dtype of a Python or numpy number on its own."""
+    if isinstance(value, (bool, numpy.bool_)):
+        return dtypes.bool_
+    if isinstance(value, (int, numpy.integer)):
+        return dtypes.int64
+    if isinstance(value, (float, numpy.floating)):
+        return get_default_dtype()
+    raise TypeError(f"expected a Tensor or a number, but got {type(value).__name__}")
+
+
+def result_dtype(values: Sequence[Any]) -> DType:
+    """The dtype of an operation on tensors and numbers. Raises TypeError for anything else."""
+    found: list[DType | None] = [None, None, None]  # with dimensions, 0-d tensors, numbers
+    for each in values:
+        if isinstance(each, Tensor):
+            rank, dtype = (0 if each._type.shape else 1), each._type.dtype
+        else:
+            rank, dtype = 2, number_dtype(each)
+        before = found[rank]
+        found[rank] = dtype if before is None else promote(before, dtype)
+    result: DType | None = None
+    for dtype in found:
+        if dtype is None:
+            continue
+        if result is None:
+            result = dtype
+        elif _CATEGORY[dtype.kind] > _CATEGORY[result.kind]:
+            result = promote(result, dtype) if result.is_floating_point else dtype
+    assert result is not None
+    return result
+
+
+def as_node(value: Any, dtype: DType) -> Any:
+    """A tensor (or number) as an input of `dtype`; a number becomes a runtime scalar."""
+    if isinstance(value, Tensor):
+        if value._type.dtype is dtype:
+            return value
+        return derive(op.CAST, (value._read(),), (dtype,))
+    if not dtype.is_floating_point and isinstance(value, float):
+        raise RuntimeError(f"value cannot be converted to type {dtype.name} without overflow")
+    return number_node(value, dtype)
+
+
+def number_node(value: Any, dtype: DType) -> Node:
+    """A number as a runtime scalar. Raises RuntimeError where an integer does not fit."""
+    if dtype.is_floating_point:
+        return build.scalar(float(value), dtype)
+    if dtype.kind == "bool":
+        return build.scalar(bool(value), dtype)
+    bits = dtype.itemsize * 8
+    low = -(1 << (bits - 1)) if dtype.is_signed else 0
+    high = (1 << (bits - (1 if dtype.is_signed else 0))) - 1
+    if not low <= int(value) <= high:
+        raise RuntimeError(f"value {value} cannot be converted to {dtype!r} without overflow")
+    return build.scalar(int(value), dtype)
+
+
+def elementwise(operation: Operation, *values: Any, dtype: DType | None = None) -> Any:
+    """Promote, broadcast and record an elementwise operation on tensors and numbers."""
+    if dtype is None:
+        first = values[0]
+        if isinstance(first, Tensor) and all(
+            isinstance(each, Tensor) and each._type.dtype is first._type.dtype
+            for each in values[1:]
+        ):
+            return record(operation, values)
+        dtype = result_dtype(values)
+    return record(operation, [as_node(each, dtype) for each in values])
+
+
+def floating(dtype: DType) -> DType:
+    """The dtype of a real-valued function's result: integers give the default dtype."""
+    return dtype if dtype.is_floating_point else get_default_dtype()

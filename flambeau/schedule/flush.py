@@ -1,0 +1,332 @@
+"""From pending Nodes to buffers: roots, the plan's key, the plan caches, and the run.
+
+A flush computes every live tensor that is pending. The key is taken of the recorded graph, before
+any rewriting, so that a known plan costs one walk and one lookup.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import sys
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from typing import Any
+from weakref import ref
+
+from flambeau import config, device
+from flambeau.autograd.history import keeps_inputs
+from flambeau.device.base import Executable
+from flambeau.graph import op
+from flambeau.graph.composite import placeholder
+from flambeau.graph.dtype import float32
+from flambeau.graph.graph import Graph
+from flambeau.graph.node import Node, tensor_type
+from flambeau.schedule.expand import expand
+
+
+@dataclass(slots=True)
+class Statistics:
+    """Counts since the start; tests and `flambeau info` read them."""
+
+    flushes: int = 0
+    plan_hits: int = 0
+    plans_loaded: int = 0
+    plans_built: int = 0
+
+
+STATISTICS = Statistics()
+
+_PLANS: dict[tuple[Any, ...], Executable] = {}
+_pending: list[ref[Any]] = []
+
+
+def announce(storage: ref[Any]) -> None:
+    """A storage holds a Node that is not computed. Too many of them make a flush."""
+    _pending.append(storage)
+    if len(_pending) >= config.PENDING:
+        flush()
+
+
+def flush(extra: Iterable[Node] = ()) -> None:
+    """Compute every live pending tensor, and the Nodes in `extra`."""
+    global _pending
+    waiting, _pending = _pending, []
+    roots: dict[Node, None] = {}
+    for each in waiting:
+        storage = each()
+        if storage is not None and storage.node.buffer is None:
+            roots[storage.node] = None
+    for node in extra:
+        if node.buffer is None:
+            roots[node] = None
+    if not roots:
+        return
+    storage = None
+    STATISTICS.flushes += 1
+    wanted = list(roots)
+    roots.clear()
+    try:
+        _flush_by_device(wanted)
+    except BaseException:
+        _pending.extend(waiting)  # nothing is lost: what was not computed stays pending
+        raise
+
+
+def _flush_by_device(roots: list[Node]) -> None:
+    """One run per device; copies between devices are made before what needs them."""
+    while True:
+        copies = _first_copies(roots)
+        if not copies:
+            break
+        for copy in copies:
+            source = copy.inputs[0]
+            if source.buffer is None:
+                _run(source.device, [source])
+            _transfer(copy)
+    groups: dict[str, list[Node]] = {}
+    for root in roots:
+        if root.buffer is None:
+            groups.setdefault(root.device, []).append(root)
+    roots.clear()
+    for name, group in groups.items():
+        _run(name, group)
+
+
+def _first_copies(roots: Sequence[Node]) -> list[Node]:
+    """Pending copies none of which waits for another copy."""
+    if not _any_copy:
+        return []
+    waits: set[Node] = set()
+    first: list[Node] = []
+    done: set[Node] = set()
+    stack = [(root, False) for root in roots]
+    while stack:
+        node, ready = stack.pop()
+        if ready:
+            behind = any(each in waits for each in node.inputs)
+            if node.op is op.COPY and not behind:
+                first.append(node)
+            if behind or node.op is op.COPY:
+                waits.add(node)
+        elif node.buffer is None and node not in done:
+            done.add(node)
+            stack.append((node, True))
+            stack.extend((each, False) for each in node.inputs)
+    return first
+
+
+_any_copy = False
+
+
+def expect_copies() -> None:
+    """Called when the first COPY is recorded: from then on flushes look for copies."""
+    global _any_copy
+    _any_copy = True
+
+
+def _transfer(copy: Node) -> None:
+    source = copy.inputs[0]
+    array = device.get(source.device).to_numpy(source.buffer)
+    _settle(copy, device.get(copy.device).from_numpy(array, copy.type, True))
+
+
+def _settle(node: Node, buffer: Any) -> None:
+    node.buffer = buffer
+    if not keeps_inputs(node):
+        node.inputs = ()
+        node.scalars = ()
+
+
+class _Walk:
+    """One walk of the pending graph: its order, leaves, scalars and key."""
+
+    __slots__ = ("key", "leaves", "order", "position", "scalars")
+
+    def __init__(self, name: str, roots: Sequence[Node]) -> None:
+        self.order: list[Node] = []
+        self.leaves: list[Node] = []
+        self.scalars: list[Any] = []
+        self.position: dict[Node, int] = {}
+        self.key: list[Any] = [name]
+        self._visit(roots)
+
+    def _visit(self, roots: Sequence[Node]) -> None:
+        position, key, order, scalars = self.position, self.key, self.order, self.scalars
+        stack = list(reversed(roots))
+        while stack:
+            node = stack[-1]
+            if node in position:
+                stack.pop()
+                continue
+            if node.buffer is not None:
+                stack.pop()
+                position[node] = len(position)
+                key.append(node.type.uid)
+                self.leaves.append(node)
+                continue
+            inputs = node.inputs
+            missing = [each for each in inputs if each not in position]
+            if missing:
+                missing.reverse()
+                stack.extend(missing)
+                continue
+            stack.pop()
+            position[node] = len(position)
+            order.append(node)
+            key.append(node.signature.uid)
+            for each in inputs:
+                key.append(position[each])
+            if node.scalars:
+                scalars.extend(node.scalars)
+
+
+def _anchor(node: Node) -> Node:
+    """What must be stored so that `node` can be had again by moving elements only."""
+    while node.buffer is None and (
+        node.op in op.MOVEMENT and node.op is not op.CAT or node.op is op.DETACH
+    ):
+        node = node.inputs[0]
+    return node
+
+
+def _kept_for_backward(order: Sequence[Node]) -> list[Node]:
+    """Pending values that a later backward will need, in forward graphs flushed before it."""
+    kept: dict[Node, None] = {}
+    for node in order:
+        if not node.requires_grad or not keeps_inputs(node):
+            continue
+        for _storage, _version, which in node.history.saved if node.history else ():
+            anchor = _anchor(node if which < 0 else node.inputs[which])
+            if (
+                anchor.buffer is None
+                and anchor.op is not op.CONST
+                and hasattr(anchor.type, "dtype")
+            ):
+                kept[anchor] = None
+    return list(kept)
+
+
+def _retained(order: Sequence[Node]) -> set[Node]:
+    """Nodes that stay alive after the flush because a later backward can reach them."""
+    retained: set[Node] = set()
+    for node in reversed(order):
+        if node in retained or keeps_inputs(node):
+            retained.add(node)
+            retained.update(node.inputs)
+    return retained
+
+
+def _references(leaves: Sequence[Node]) -> list[int]:
+    return [sys.getrefcount(leaf) for leaf in leaves]
+
+
+def _baseline() -> int:
+    """References that a leaf has because this module is looking at it."""
+    leaf = placeholder(tensor_type((), float32))
+    leaf.buffer = ()
+    looking = _Walk("", [leaf])
+    return _references(looking.leaves)[0] - 1  # the variable above
+
+
+_BASELINE = _baseline()
+
+
+def _uses(order: Sequence[Node], retained: set[Node]) -> dict[Node, int]:
+    """How often Nodes that this flush will let go of refer to each leaf."""
+    uses: dict[Node, int] = {}
+    for node in order:
+        if node not in retained:
+            for each in node.inputs:
+                if each.buffer is not None:
+                    uses[each] = uses.get(each, 0) + 1
+    return uses
+
+
+def _donatable(walk: _Walk) -> tuple[int, ...]:
+    """Leaves that nothing outside this flush refers to: their buffers may be overwritten."""
+    retained = _retained(walk.order)
+    uses = _uses(walk.order, retained)
+    counts = _references(walk.leaves)
+    result = []
+    for number, leaf in enumerate(walk.leaves):
+        if leaf in uses and leaf not in retained:
+            outside = counts[number] - uses[leaf] - 1 - _BASELINE  # 1: the key in `uses`
+            if outside <= 0 and sys.getrefcount(leaf.buffer) <= _BUFFER_REFERENCES:
+                result.append(number)
+    return tuple(result)
+
+
+_BUFFER_REFERENCES = 2  # the leaf's, and getrefcount's argument
+
+
+def _run(name: str, roots: list[Node]) -> None:
+    """Compute `roots` on one device."""
+    walk = _Walk(name, roots)
+    order = walk.order
+    outputs = list(dict.fromkeys(roots))
+    if any(node.requires_grad for node in order):
+        known = set(outputs)
+        outputs += [each for each in _kept_for_backward(order) if each not in known]
+    roots.clear()
+    donated = _donatable(walk)
+    key = walk.key
+    key.append(-1 << 40)
+    key.extend([walk.position[each] for each in outputs])
+    key.append(-1 << 41)
+    key.extend(donated)
+    executable = _PLANS.get(tuple(key))
+    if executable is None:
+        executable = _PLANS[tuple(key)] = _obtain(name, walk, outputs, donated)
+    else:
+        STATISTICS.plan_hits += 1
+    buffers = executable.run([leaf.buffer for leaf in walk.leaves], walk.scalars)
+    for node, buffer in zip(outputs, buffers, strict=True):
+        _settle(node, buffer)
+
+
+def _obtain(name: str, walk: _Walk, outputs: Sequence[Node], donated: Sequence[int]) -> Executable:
+    """The executable from the disk cache, or built."""
+    target = device.get(name)
+
+    def graph() -> Graph:
+        return expand(walk.order, walk.leaves, outputs, frozenset(donated))
+
+    interpret = getattr(target, "interpret", None)
+    if interpret is not None:
+        STATISTICS.plans_built += 1
+        return interpret(graph())
+    from flambeau.device.cache import disk_cache
+
+    cache = disk_cache()
+    digest = _digest(target.fingerprint(), walk, outputs, donated)
+    data = cache.get(digest)
+    if data is not None:
+        loaded = target.deserialize(data)
+        if loaded is not None:
+            STATISTICS.plans_loaded += 1
+            return loaded
+    from flambeau.schedule.plan import build
+
+    STATISTICS.plans_built += 1
+    executable = target.compile(build(graph(), target.limits))
+    data = executable.serialize()
+    if data is not None:
+        cache.put(digest, data)
+    return executable
+
+
+def _digest(fingerprint: str, walk: _Walk, outputs: Sequence[Node], donated: Sequence[int]) -> str:
+    """The key as text that means the same in every process, hashed."""
+    from flambeau.schedule.fingerprint import source_fingerprint
+
+    position = walk.position
+    lines = [fingerprint, source_fingerprint()]
+    for node in position:
+        if node.buffer is not None:
+            lines.append(repr(node.type))
+        else:
+            signature = node.signature
+            inputs = [position[each] for each in node.inputs]
+            lines.append(f"{signature.op.name} {signature.attrs!r} {signature.inputs!r} {inputs}")
+    lines.append(repr(([position[each] for each in outputs], list(donated))))
+    return hashlib.sha256("\n".join(lines).encode()).hexdigest()

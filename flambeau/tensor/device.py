@@ -1,0 +1,123 @@
+"""torch.device and the default device and dtype."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from flambeau import config
+from flambeau import device as devices
+from flambeau.graph import dtype as dtypes
+from flambeau.graph.dtype import DType
+
+
+class device:  # noqa: N801  # PyTorch's name
+    """Where a tensor lives: a type ("cpu", "webgpu", "reference") and an index (0 or None).
+
+    Raises RuntimeError where there is no such device type. Also a context manager: inside, it is
+    the default device.
+    """
+
+    __slots__ = ("_outer", "index", "type")
+
+    def __init__(self, type: str | device, index: int | None = None) -> None:  # noqa: A002
+        name = type.type if isinstance(type, device) else type
+        if not isinstance(name, str):
+            raise TypeError(f"device(): expected a device or a string, got {name!r}")
+        if ":" in name:
+            name, _, number = name.partition(":")
+            if not number.isdigit():
+                raise RuntimeError(
+                    f"Invalid device string: '{type}'; expected like 'cpu' or 'cpu:0'"
+                )
+            index = int(number)
+        if name not in devices.names():
+            raise RuntimeError(
+                f"Expected one of {', '.join(devices.names())} device type at start of device "
+                f"string: {name}"
+            )
+        if index not in (None, 0):
+            raise RuntimeError(f"device {name} has one unit, index 0; got index {index}")
+        self.type = name
+        self.index = index
+        self._outer: list[str | None] = []
+
+    def __repr__(self) -> str:
+        index = "" if self.index is None else f", index={self.index}"
+        return f"device(type='{self.type}'{index})"
+
+    def __str__(self) -> str:
+        return self.type if self.index is None else f"{self.type}:{self.index}"
+
+    def __eq__(self, other: object) -> bool:
+        return isinstance(other, device) and (self.type, self.index) == (other.type, other.index)
+
+    def __hash__(self) -> int:
+        return hash((self.type, self.index))
+
+    def __reduce__(self) -> Any:
+        return (device, (self.type, self.index))
+
+    def __enter__(self) -> device:
+        self._outer.append(_default.device)
+        _default.device = self.type
+        return self
+
+    def __exit__(self, *error: object) -> None:
+        _default.device = self._outer.pop()
+
+
+class _Default:
+    device: str | None = None  # None: config.DEVICE, checked at first use
+    dtype: DType = dtypes.float32
+
+
+_default = _Default()
+_interned: dict[str, device] = {}
+
+
+def device_of(name: str) -> device:
+    """The device object of a Node's device name."""
+    found = _interned.get(name)
+    if found is None:
+        found = _interned[name] = device(name)
+    return found
+
+
+def default_device_name() -> str:
+    if _default.device is None:
+        _default.device = device(config.DEVICE).type
+    return _default.device
+
+
+def resolve(of: Any) -> str:
+    """The device name for a `device=` argument; None is the default device."""
+    if of is None:
+        return default_device_name()
+    return of.type if isinstance(of, device) else device(of).type
+
+
+def get_default_device() -> device:
+    """The device on which tensors are made where none is named."""
+    return device_of(default_device_name())
+
+
+def set_default_device(of: device | str | None) -> None:
+    """Make tensors on this device where none is named; None: what FLAMBEAU_DEVICE says."""
+    if of is not None:
+        name = resolve(of)
+        devices.get(name)  # starts it: an unusable device is an error here, not later
+        _default.device = name
+    else:
+        _default.device = None
+
+
+def get_default_dtype() -> DType:
+    """The dtype of floating-point numbers made from Python floats."""
+    return _default.dtype
+
+
+def set_default_dtype(dtype: DType) -> None:
+    """Raises TypeError where `dtype` is not a floating-point type."""
+    if not dtype.is_floating_point:
+        raise TypeError(f"only floating-point types are supported as the default type, got {dtype}")
+    _default.dtype = dtype

@@ -1,0 +1,203 @@
+"""Recording: from tensors to a Node and back to a tensor. Every operation goes through here."""
+
+from __future__ import annotations
+
+import os
+import sys
+from collections.abc import Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from flambeau import device as devices
+from flambeau.autograd.history import History
+from flambeau.autograd.mode import STATE
+from flambeau.autograd.rules import RULES
+from flambeau.graph import op
+from flambeau.graph.composite import Composite
+from flambeau.graph.node import Location, Node, Operation, TupleType, node
+from flambeau.schedule import flush
+
+if TYPE_CHECKING:
+    from flambeau.tensor.tensor import Tensor
+
+_PACKAGE = f"{Path(__file__).resolve().parent.parent}{os.sep}"
+_EAGER = frozenset({"reference"})
+
+
+class Tracing:
+    """While a composite's expansion runs: nothing is pending, nothing is marked, no device."""
+
+    def __enter__(self) -> None:
+        STATE.tracing += 1
+
+    def __exit__(self, *error: object) -> None:
+        STATE.tracing -= 1
+
+
+def is_tracing() -> int:
+    return STATE.tracing
+
+
+def caller() -> Location:
+    """File and line of the nearest frame outside this package."""
+    frame = sys._getframe(2)
+    while frame.f_back is not None and frame.f_code.co_filename.startswith(_PACKAGE):
+        frame = frame.f_back
+    return frame.f_code.co_filename, frame.f_lineno
+
+
+def derive(
+    operation: Operation,
+    inputs: tuple[Node, ...],
+    attrs: tuple[Any, ...] = (),
+    scalars: tuple[Any, ...] = (),
+    location: Location | None = None,
+) -> Node:
+    """A Node that requires a gradient where one of its inputs does and recording is on."""
+    made = node(operation, inputs, attrs, scalars, location)
+    if STATE.enabled:
+        for each in inputs:
+            if each.requires_grad:
+                if _differentiable(made):
+                    made.requires_grad = True
+                    made.history = History()
+                break
+    return made
+
+
+def _differentiable(made: Node) -> bool:
+    of = made.type
+    if isinstance(of, TupleType):
+        return any(each.dtype.is_floating_point for each in of.items)
+    return of.dtype.is_floating_point
+
+
+def saves(operation: Operation) -> str:
+    """What the operation's gradient needs unmodified: see Rule.saves and Composite.saves."""
+    if isinstance(operation, Composite):
+        return operation.saves
+    rule = RULES.get(operation)  # type: ignore[call-overload]  # a Primitive
+    return rule.saves if rule is not None else ""
+
+
+def _remember(made: Node, inputs: Sequence[Any], storage: Any) -> None:
+    """Note the versions of what the gradient will need."""
+    which = saves(made.signature.op)
+    if not which:
+        return
+    if which == "result":
+        made.history.saved = ((storage, 0, -1),)
+        return
+    numbers = range(len(inputs)) if which == "inputs" else map(int, which.split(","))
+    made.history.saved = tuple(
+        [
+            (held, held.version, number)
+            if (held := getattr(inputs[number], "_storage", None)) is not None
+            else (None, 0, number)
+            for number in numbers
+        ]
+    )
+
+
+def record(
+    operation: Operation,
+    inputs: Sequence[Tensor | Node],
+    attrs: tuple[Any, ...] = (),
+    scalars: tuple[Any, ...] = (),
+    device: str | None = None,
+) -> Any:
+    """One operation on tensors (or Nodes): a tensor, or a tuple where there are several results.
+
+    `device` is for sources, which have no input to take it from.
+    """
+    from flambeau.tensor.tensor import Tensor
+
+    nodes = tuple([each if type(each) is Node else each._read() for each in inputs])  # type: ignore[union-attr]  # a Tensor
+    if STATE.tracing:
+        return _wrap(node(operation, nodes, attrs, scalars), None)
+    location = caller()
+    try:
+        made = derive(operation, nodes, attrs, scalars, location)
+    except RuntimeError:
+        aligned = _aligned(nodes)
+        if aligned is nodes:
+            raise
+        made = derive(operation, aligned, attrs, scalars, location)
+    if device is not None:
+        made.device = device
+    if isinstance(made.type, TupleType):
+        if made.requires_grad:
+            _remember(made, inputs, None)
+        results = tuple(
+            [
+                Tensor._own(derive(op.PICK, (made,), (number,), (), location))
+                for number in range(len(made.type.items))
+            ]
+        )
+    else:
+        results = Tensor._own(made)
+        if made.requires_grad:
+            _remember(made, inputs, results._storage)
+    if made.device in _EAGER:
+        flush.flush()
+    if STATE.anomaly:
+        _watch(made, results)
+    return results
+
+
+def _wrap(made: Node, device: str | None) -> Any:
+    """A tensor of a template's Node."""
+    from flambeau.tensor.tensor import Tensor
+
+    if isinstance(made.type, TupleType):
+        return tuple(
+            [
+                Tensor._traced(node(op.PICK, (made,), (number,)))
+                for number in range(len(made.type.items))
+            ]
+        )
+    return Tensor._traced(made)
+
+
+def _aligned(nodes: tuple[Node, ...]) -> tuple[Node, ...]:
+    """0-d cpu tensors go to the device of the others, as in PyTorch."""
+    targets = {each.device for each in nodes if each.device is not None and each.shape != ()}
+    if len(targets) != 1:
+        return nodes
+    (target,) = targets
+    if all(each.device in (None, target) or each.shape != () for each in nodes):
+        return nodes
+    return tuple(
+        [each if each.device in (None, target) else copied(each, target) for each in nodes]
+    )
+
+
+def copied(source: Node, target: str) -> Node:
+    """The same array on another device. Raises TypeError where it cannot hold the dtype."""
+    check_dtype(target, source.dtype)
+    flush.expect_copies()
+    made = derive(op.COPY, (source,), (target,))
+    made.device = target
+    return made
+
+
+def check_dtype(target: str, dtype: Any) -> None:
+    reason = devices.get(target).supports(dtype)
+    if reason is not None:
+        raise TypeError(f"{dtype!r} is not available on device {target}: {reason}")
+
+
+FIRST_NAN: list[tuple[str, Location | None]] = []
+"""While anomalies are detected: the operation and line that first made a NaN."""
+
+
+def _watch(made: Node, results: Any) -> None:
+    """Compute at once and note the first operation that makes a NaN out of numbers."""
+    import numpy
+
+    with_nan = False
+    for each in results if isinstance(results, tuple) else (results,):
+        if each.dtype.is_floating_point:
+            with_nan |= bool(numpy.isnan(each.detach()._to_numpy().astype("float32")).any())
+    if with_nan and not FIRST_NAN:
+        FIRST_NAN.append((made.signature.op.name, made.location))

@@ -1,0 +1,413 @@
+"""What people hold: Tensor over Storage, views, in-place writes, and how values are read.
+
+No operation is defined here: ops/ attaches them (see tensor/attach.py).
+"""
+
+from __future__ import annotations
+
+import weakref
+from collections.abc import Callable
+from typing import Any, Self
+
+import numpy
+
+from flambeau import device as devices
+from flambeau.autograd.history import History, is_leaf
+from flambeau.autograd.mode import STATE
+from flambeau.graph import dtype as dtypes
+from flambeau.graph import numpy_reference, op
+from flambeau.graph.composite import placeholder
+from flambeau.graph.dtype import DType
+from flambeau.graph.node import Node, Shape, TensorType, node, tensor_type
+from flambeau.schedule import flush
+from flambeau.tensor.device import default_device_name, device, device_of
+from flambeau.tensor.record import check_dtype, derive
+from flambeau.tensor.size import Size
+from flambeau.tensor.view import View, contiguous_strides
+
+_HOST = frozenset({"cpu", "reference"})
+
+
+class Storage:
+    """One array that tensors share: the Node that it holds now, and how often it was written."""
+
+    __slots__ = ("__weakref__", "node", "version")
+
+    def __init__(self, held: Node) -> None:
+        self.node = held
+        self.version = 0
+
+
+class Tensor:
+    """A multi-dimensional array of one dtype on one device, recorded and computed when needed.
+
+    PyTorch's torch.Tensor. Made by functions such as `tensor`, `zeros`, `randn`; the legacy
+    constructor Tensor(sizes…) or Tensor(data) gives the default dtype.
+    """
+
+    __slots__ = (
+        "__dict__",
+        "__weakref__",
+        "_base",
+        "_grad",
+        "_hooks",
+        "_leaf",
+        "_read_cache",
+        "_storage",
+        "_tracks",
+        "_type",
+        "_view",
+    )
+    __array_priority__ = 1000
+
+    _storage: Storage
+    _type: TensorType
+
+    def __new__(cls, *args: Any, **kwargs: Any) -> Self:
+        if cls is not Tensor:
+            return object.__new__(cls)
+        return Tensor._legacy(*args, **kwargs)  # type: ignore[attr-defined, no-any-return]  # attached by ops/
+
+    # making ------------------------------------------------------------------------------------
+
+    @classmethod
+    def _make(cls, storage: Storage, of: TensorType) -> Tensor:
+        self = object.__new__(cls)
+        self._storage = storage
+        self._type = of
+        self._view: View | None = None
+        self._base: Tensor | None = None
+        self._leaf = False
+        self._tracks = True
+        self._grad: Tensor | None = None
+        self._hooks: list[Callable[[Node], Node | None]] | None = None
+        self._read_cache: tuple[Node, bool, Node] | None = None
+        return self
+
+    @classmethod
+    def _own(cls, held: Node) -> Tensor:
+        """A tensor with a storage of its own, pending unless the Node is computed."""
+        storage = Storage(held)
+        if held.buffer is None:
+            flush.announce(weakref.ref(storage))
+        return cls._make(storage, held.type)
+
+    @classmethod
+    def _traced(cls, held: Node) -> Tensor:
+        """A tensor inside a composite's expansion."""
+        return cls._make(Storage(held), held.type)
+
+    @classmethod
+    def _from_numpy(
+        cls, array: numpy.ndarray[Any, Any], where: str | None = None, copy: bool = True
+    ) -> Tensor:
+        """A computed tensor of this array. Raises TypeError where the device lacks the dtype."""
+        where = where or default_device_name()
+        of = tensor_type(array.shape, dtypes.from_numpy(array.dtype))
+        check_dtype(where, of.dtype)
+        held = placeholder(of)
+        held.device = where
+        held.buffer = devices.get(where).from_numpy(numpy.ascontiguousarray(array), of, copy)
+        return cls._make(Storage(held), of)
+
+    def _view_as(self, view: View) -> Tensor:
+        """A tensor that sees this tensor's storage through `view` (of the base's whole)."""
+        result = Tensor._make(self._storage, tensor_type(view.shape, self._type.dtype))
+        result._view = view
+        result._base = self._base if self._base is not None else self
+        result._tracks = STATE.enabled and self._tracks
+        return result
+
+    def _layout(self) -> View:
+        return self._view if self._view is not None else View.whole(self._type.shape)
+
+    # reading -----------------------------------------------------------------------------------
+
+    def _read(self) -> Node:
+        """The Node of this tensor's value now, carrying its gradient where it has one."""
+        if self._view is not None:
+            return self._read_view()
+        held = self._storage.node
+        if self._leaf:
+            return self._leaf_node(held)
+        if held.requires_grad and (not self._tracks or is_leaf(held)):
+            return node(op.DETACH, (held,))
+        return held
+
+    def _read_view(self) -> Node:
+        assert self._base is not None and self._view is not None
+        source = self._base._read() if self._tracks else self._value_node()
+        cached = self._read_cache
+        if cached is not None and cached[0] is source and cached[1] == STATE.enabled:
+            made = cached[2]
+        else:
+            made = _through(source, self._view)
+            self._read_cache = (source, STATE.enabled, made)
+        return self._leaf_node(made) if self._leaf else made
+
+    def _value_node(self) -> Node:
+        """The storage's Node, without its gradient."""
+        held = self._storage.node
+        return node(op.DETACH, (held,)) if held.requires_grad else held
+
+    def _leaf_node(self, held: Node) -> Node:
+        """`held` marked as this leaf's value."""
+        history: History | None = held.history
+        if history is not None and history.leaf is not None and history.leaf() is self:
+            return held
+        if held.requires_grad:
+            held = node(op.DETACH, (held,))
+        held.requires_grad = True
+        held.history = History(weakref.ref(self))
+        if self._hooks is None:
+            self._hooks = []
+        held.history.hooks = self._hooks
+        return held
+
+    def _to_numpy(self) -> numpy.ndarray[Any, Any]:
+        """The values, computed now; shares memory on the host."""
+        if STATE.tracing:
+            raise RuntimeError(
+                "a composite's body must not read values: they are not known when it is expanded"
+            )
+        held = self._storage.node
+        where = devices.get(held.device)
+        if self._view is not None and held.device not in _HOST:
+            seen = _through(self._value_node(), self._view)
+            flush.flush([seen])
+            return where.to_numpy(seen.buffer)
+        if held.buffer is None:
+            flush.flush([held])
+        array = where.to_numpy(held.buffer)
+        if self._view is None:
+            return array
+        return numpy_reference.view(self._view.steps, self._view.starts, array)
+
+    # writing -----------------------------------------------------------------------------------
+
+    def _write(self, value: Node) -> Self:
+        """Make `value` (of this tensor's type, recorded for this purpose) this tensor's content."""
+        self._check_writable()
+        storage = self._storage
+        old = storage.node
+        if self._view is None:
+            new = value
+        else:
+            assert self._base is not None
+            source = self._base._read() if self._tracks else self._value_node()
+            new = derive(op.ASSIGN, (source, value), (self._view.steps,), self._view.starts)
+            new.location = value.location
+        if old.requires_grad and not self._tracks and not is_leaf(old):
+            new = derive(op.GRAFT, (new, old))
+        new.device = old.device
+        storage.node = new
+        storage.version += 1
+        if new.buffer is None and not STATE.tracing:
+            flush.announce(weakref.ref(storage))
+        if new.device == "reference":
+            flush.flush()
+        return self
+
+    def _check_writable(self) -> None:
+        """Raises RuntimeError where PyTorch forbids an in-place operation."""
+        if self._view is not None and self._view.repeats:
+            raise RuntimeError(
+                "unsupported operation: more than one element of the written-to tensor refers to "
+                "a single memory location. Please clone() the tensor before performing the "
+                "operation."
+            )
+        if STATE.enabled and self._tracks:
+            if self._leaf:
+                raise RuntimeError(
+                    "a leaf Variable that requires grad is being used in an in-place operation. "
+                    "Change it inside no_grad()."
+                )
+            if self._base is not None and self._base._leaf:
+                raise RuntimeError(
+                    "a view of a leaf Variable that requires grad is being used in an in-place "
+                    "operation. Change it inside no_grad()."
+                )
+
+    # facts -------------------------------------------------------------------------------------
+
+    @property
+    def shape(self) -> Size:
+        return Size(self._type.shape)
+
+    @property
+    def dtype(self) -> DType:
+        return self._type.dtype
+
+    @property
+    def device(self) -> device:
+        return device_of(self._storage.node.device or default_device_name())
+
+    @property
+    def ndim(self) -> int:
+        return len(self._type.shape)
+
+    def numel(self) -> int:
+        """The number of elements."""
+        return self._type.size
+
+    def stride(self, dim: int | None = None) -> Any:
+        """How many elements to the next along each dimension."""
+        strides = (
+            self._view.strides if self._view is not None else contiguous_strides(self._type.shape)
+        )
+        return strides if dim is None else strides[dim]
+
+    def storage_offset(self) -> int:
+        """Where in the storage the first element lies."""
+        return self._view.offset if self._view is not None else 0
+
+    def is_contiguous(self, memory_format: Any = None) -> bool:
+        """Whether the elements lie in row-major order without gaps."""
+        if self._view is None or self._type.size == 0:
+            return True
+        wanted = contiguous_strides(self._type.shape)
+        return all(
+            extent == 1 or stride == want
+            for extent, stride, want in zip(
+                self._type.shape, self._view.strides, wanted, strict=True
+            )
+        )
+
+    @property
+    def _version(self) -> int:
+        return self._storage.version
+
+    def data_ptr(self) -> int:
+        """The address of the first element on the host; computes the tensor."""
+        return self._to_numpy().__array_interface__["data"][0]
+
+    # gradients ---------------------------------------------------------------------------------
+
+    @property
+    def requires_grad(self) -> bool:
+        if self._leaf:
+            return True
+        if not self._tracks:
+            return False
+        if self._base is not None:
+            return self._base.requires_grad
+        held = self._storage.node
+        return held.requires_grad and not is_leaf(held)
+
+    @requires_grad.setter
+    def requires_grad(self, value: bool) -> None:
+        self.requires_grad_(value)
+
+    def requires_grad_(self, requires_grad: bool = True) -> Self:
+        """Record what is done with this tensor from here on. Floats only (RuntimeError)."""
+        if not requires_grad:
+            if self.requires_grad and not self._leaf:
+                raise RuntimeError(
+                    "you can only change requires_grad flags of leaf variables. If you want to "
+                    "use a computed variable in a subgraph that doesn't require differentiation "
+                    "use var_no_grad = var.detach()."
+                )
+            self._leaf = False
+            self._read_cache = None
+        elif not self.requires_grad:
+            if not self._type.dtype.is_floating_point:
+                raise RuntimeError("only Tensors of floating point dtype can require gradients")
+            self._leaf = True
+        return self
+
+    @property
+    def is_leaf(self) -> bool:
+        return self._leaf or not self.requires_grad
+
+    @property
+    def grad(self) -> Tensor | None:
+        return self._grad
+
+    @grad.setter
+    def grad(self, value: Tensor | None) -> None:
+        if value is not None:
+            if not isinstance(value, Tensor):
+                raise TypeError(
+                    f"assigned grad expected to be a Tensor or None but got {type(value).__name__}"
+                )
+            if value._type is not self._type:
+                raise RuntimeError(
+                    f"assigned grad has data of type {value._type}, expected {self._type}"
+                )
+        self._grad = value
+
+    def _accumulate_grad(self, gradient: Node) -> None:
+        """Autograd's delivery to a leaf."""
+        if self._grad is None:
+            self._grad = Tensor._own(gradient)
+        elif gradient.requires_grad or self._grad.requires_grad:
+            self._grad = Tensor._own(derive(op.ADD, (self._grad._read(), gradient)))
+        else:
+            with_both = node(op.ADD, (self._grad._read(), gradient))
+            self._grad._write(with_both)
+
+    def detach(self) -> Tensor:
+        """The same storage and version, without gradient."""
+        result = Tensor._make(self._storage, self._type)
+        if STATE.tracing:
+            result._storage = Storage(node(op.DETACH, (self._storage.node,)))
+            return result
+        result._tracks = False
+        if self._base is not None:
+            result._base = self._base.detach()
+            result._view = self._view
+        return result
+
+    @property
+    def data(self) -> Tensor:
+        """As detach(). Assigning gives this tensor another value without autograd noticing."""
+        return self.detach()
+
+    @data.setter
+    def data(self, value: Tensor) -> None:
+        if value._type is not self._type:
+            self._type = value._type
+        self._view, self._base, self._read_cache = value._view, value._base, None
+        if self._base is not None:
+            self._base = self._base.detach()
+        self._storage = value._storage
+
+    def __deepcopy__(self, memo: dict[int, Any]) -> Tensor:
+        if not self.is_leaf:
+            raise RuntimeError(
+                "Only Tensors created explicitly by the user (graph leaves) support the deepcopy "
+                "protocol at the moment"
+            )
+        if id(self) in memo:
+            return memo[id(self)]
+        held = node(op.MATERIALIZE, (self.detach()._read(),))
+        held.device = self._storage.node.device
+        result = type(self)._own(held)
+        memo[id(self)] = result
+        result._leaf = self._leaf
+        result.__dict__.update({k: copy_value(v, memo) for k, v in self.__dict__.items()})
+        if self._grad is not None:
+            result._grad = self._grad.__deepcopy__(memo)
+        return result
+
+    def __hash__(self) -> int:
+        return id(self)
+
+
+def copy_value(value: Any, memo: dict[int, Any]) -> Any:
+    """deepcopy, imported where it is used."""
+    import copy
+
+    return copy.deepcopy(value, memo)
+
+
+def _through(source: Node, view: View) -> Node:
+    """`source` through the view's steps, recording gradients where on."""
+    used = 0
+    for name, *attrs in view.steps:
+        starts: Shape = ()
+        if name == "SLICE":
+            starts = view.starts[used : used + len(attrs[0])]
+            used += len(starts)
+        source = derive(op.PRIMITIVES[name], (source,), tuple(attrs), starts)
+    return source
