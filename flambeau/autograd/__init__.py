@@ -1,4 +1,4 @@
-"""Differentiation. What works on tensors (backward, grad, Function, …) is published by upper layers."""
+"""Differentiation. What works on tensors (backward, grad, …) is published by upper layers."""
 
 from __future__ import annotations
 

@@ -210,9 +210,9 @@ def _check_history(node: Node, history: History) -> None:
         if storage is not None and storage.version != version:
             raise RuntimeError(
                 "one of the variables needed for gradient computation has been modified by an "
-                f"inplace operation: {_position(position)} of {node.op.name} (at {_where(node)}) is at "
-                f"version {storage.version}; expected version {version} instead. Hint: change it "
-                "after backward(), or operate on a clone()"
+                f"inplace operation: {_position(position)} of {node.op.name} (at {_where(node)}) "
+                f"is at version {storage.version}; expected version {version} instead. Hint: "
+                "change it after backward(), or operate on a clone()"
             )
 
 
