@@ -108,7 +108,7 @@ def record(
 def substitute(
     template: Template, inputs: tuple[Node, ...], make: Callable[..., Node]
 ) -> list[Any]:
-    """The template's results on `inputs`; `make(signature, inputs, scalars)` builds each Node."""
+    """The template's results on `inputs`; `make(node, inputs)` builds each of its Nodes."""
     made: dict[Node, Any] = dict(zip(template.placeholders, inputs, strict=True))
     for each in walk(template.results):
         if each not in made:
