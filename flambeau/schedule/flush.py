@@ -20,7 +20,7 @@ from flambeau.graph import op
 from flambeau.graph.composite import placeholder
 from flambeau.graph.dtype import float32
 from flambeau.graph.graph import Graph
-from flambeau.graph.node import Node, TupleType, tensor_type
+from flambeau.graph.node import Node, tensor_type
 from flambeau.schedule.expand import expand
 
 
