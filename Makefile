@@ -1,0 +1,76 @@
+# Everything here works on a machine with Python >= 3.11 and make, and nothing else installed.
+
+PYTHON ?= python3
+VENV ?= .venv
+WORKERS ?= 2
+BIN := $(VENV)/bin
+
+# The CPU build of PyTorch, which only comparisons need.
+TORCH ?= torch==2.13.0
+TORCH_INDEX ?= https://download.pytorch.org/whl/cpu
+TORCH_VENV ?= .venv-torch
+
+.PHONY: help demo test lint types layers format bench docs parity clean
+
+help:
+	@echo "make demo     train a convolutional network on real digits, with pictures in output/"
+	@echo "make test     lint, types, layer contracts and all tests"
+	@echo "make lint     lint, types and layer contracts only"
+	@echo "make format   put the source into the project's format"
+	@echo "make docs     run every code block of README.md and docs/"
+	@echo "make bench    figures, and the demo's step beside PyTorch (installs PyTorch in $(TORCH_VENV))"
+	@echo "make parity   the tests against PyTorch (installs PyTorch in $(TORCH_VENV))"
+	@echo "make clean    remove what the above made"
+
+$(BIN)/python:
+	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' || \
+		{ echo "Flambeau needs Python >= 3.11; $(PYTHON) is $$($(PYTHON) --version 2>&1)." \
+		"Name another one: make PYTHON=python3.12 …"; exit 1; }
+	@$(PYTHON) -c 'import ensurepip, venv' 2>/dev/null || \
+		{ echo "$(PYTHON) cannot make virtual environments; on Debian: apt install python3-venv"; \
+		exit 1; }
+	$(PYTHON) -m venv $(VENV)
+
+$(VENV)/.demo: pyproject.toml | $(BIN)/python
+	$(BIN)/python -m pip install --quiet --editable '.[demo]'
+	@touch $@
+
+$(VENV)/.dev: pyproject.toml | $(BIN)/python
+	$(BIN)/python -m pip install --quiet --editable '.[dev]'
+	@touch $@ $(VENV)/.demo
+
+$(TORCH_VENV)/.torch: pyproject.toml
+	$(PYTHON) -m venv $(TORCH_VENV)
+	$(TORCH_VENV)/bin/python -m pip install --quiet --extra-index-url $(TORCH_INDEX) '$(TORCH)'
+	$(TORCH_VENV)/bin/python -m pip install --quiet --editable '.[dev]'
+	@touch $@
+
+demo: $(VENV)/.demo
+	$(BIN)/python -m flambeau demo
+
+lint: $(VENV)/.dev
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+	$(BIN)/mypy
+	$(BIN)/lint-imports
+
+format: $(VENV)/.dev
+	$(BIN)/ruff check --fix .
+	$(BIN)/ruff format .
+
+test: lint
+	$(BIN)/python -m pytest -n $(WORKERS)
+
+docs: $(VENV)/.dev
+	$(BIN)/python -m pytest tests/test_docs.py
+
+bench: $(VENV)/.dev $(TORCH_VENV)/.torch
+	$(BIN)/python benchmarks/figures.py
+	$(BIN)/python benchmarks/demo_step.py --torch-python $(TORCH_VENV)/bin/python
+
+parity: $(TORCH_VENV)/.torch
+	$(TORCH_VENV)/bin/python -m pytest tests/parity
+
+clean:
+	rm -rf $(VENV) $(TORCH_VENV) build dist output *.egg-info
+	rm -rf .pytest_cache .ruff_cache .mypy_cache .import_linter_cache .hypothesis
