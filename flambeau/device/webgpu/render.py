@@ -1,0 +1,489 @@
+"""Kernel → WGSL: one thread for each point of the domain.
+
+Each value is computed once, in the outermost loop that it allows, and has a name; statements
+follow the kernel's own order. Everything that a compiler could fold wrongly goes through
+values.py and library.py.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from flambeau.device.webgpu import library
+from flambeau.device.webgpu.carrier import carrier
+from flambeau.device.webgpu.values import ZERO_WORD, Expressions
+from flambeau.graph import dtype as dtypes
+from flambeau.kernel.ir import (
+    Axis,
+    Check,
+    Fold,
+    Kernel,
+    Loop,
+    Sort,
+    Statement,
+    Store,
+    Value,
+)
+
+WORKGROUP = 64
+MAXIMUM_GROUPS = 65535
+STORAGE_BUFFERS = 8
+CHUNK = 256  # floats that are summed before they go into the total
+
+Dependency = Axis | Fold
+
+
+@dataclass(frozen=True, slots=True)
+class Rendered:
+    """A kernel as WGSL.
+
+    `access`: for each storage binding (from binding 1) "r" or "w"; `groups`: workgroups to
+    dispatch; `codes`: the Checks' codes, in the order of their records, which lie in one more
+    binding where there are any.
+    """
+
+    wgsl: str
+    access: str
+    groups: tuple[int, int]
+    codes: tuple[int, ...]
+
+
+def nested(statements: Iterable[Statement]) -> Iterator[Statement]:
+    """All statements, inner ones after the one that holds them."""
+    for each in statements:
+        yield each
+        if isinstance(each, (Fold, Loop)):
+            yield from nested(each.body)
+
+
+def roots_of(statement: Statement) -> tuple[Value, ...]:
+    """The values that a statement uses itself."""
+    if isinstance(statement, Fold):
+        return (statement.value,)
+    if isinstance(statement, Store):
+        valid = () if statement.valid is None else (statement.valid,)
+        return (statement.index, *valid, statement.value)
+    if isinstance(statement, Check):
+        return (statement.condition, statement.detail)
+    return ()
+
+
+def postorder(roots: Iterable[Value], known: Any) -> list[Value]:
+    """Values under `roots` that are not in `known`, each after its arguments."""
+    order: list[Value] = []
+    seen: set[Value] = set()
+    stack = [(each, False) for each in roots][::-1]
+    while stack:
+        value, ready = stack.pop()
+        if ready:
+            order.append(value)
+        elif value not in seen and value not in known:
+            seen.add(value)
+            stack.append((value, True))
+            stack.extend((each, False) for each in reversed(value.args))
+    return order
+
+
+class Renderer:
+    """Renders one kernel. `bindings[p]` is the binding of parameter p (equal: one buffer)."""
+
+    def __init__(self, kernel: Kernel, bindings: Sequence[int]) -> None:
+        self.kernel = kernel
+        self.bindings = bindings
+        self.expressions = Expressions()
+        self.lines: list[str] = []
+        self.indent = 1
+        self.names: dict[Value, str] = {}
+        self.scopes: list[list[Value]] = [[]]
+        self.axes: dict[Axis, str] = {}
+        self.results: dict[Fold, str] = {}
+        self.dependencies: dict[Value, frozenset[Dependency]] = {}
+        self.volatile: set[Value] = set()
+        self.counter = 0
+        self.codes = tuple(
+            sorted({each.code for each in nested(kernel.body) if isinstance(each, Check)})
+        )
+        self.written = {
+            bindings[number] for number, each in enumerate(kernel.buffers) if each.written
+        }
+        self._buffers()
+
+    def _buffers(self) -> None:
+        """Storage type and access of each binding."""
+        count = max(self.bindings, default=-1) + 1
+        self.storage = [""] * count
+        for number, each in enumerate(self.kernel.buffers):
+            storage = carrier(each.dtype).storage
+            binding = self.bindings[number]
+            if self.storage[binding] not in ("", storage):
+                raise NotImplementedError(
+                    f"kernel {self.kernel.name} uses one buffer as {self.storage[binding]} and as "
+                    f"{storage}, which webgpu cannot bind"
+                )
+            self.storage[binding] = storage
+        if count + bool(self.codes) > STORAGE_BUFFERS:
+            raise NotImplementedError(
+                f"kernel {self.kernel.name} uses {count} buffers"
+                f"{' and an error record' if self.codes else ''}; webgpu binds at most "
+                f"{STORAGE_BUFFERS}: plan with fewer buffers a kernel"
+            )
+
+    # text -----------------------------------------------------------------------------------
+
+    def line(self, text: str) -> None:
+        self.lines.append("  " * self.indent + text)
+
+    def fresh(self, letter: str) -> str:
+        self.counter += 1
+        return f"{letter}{self.counter}"
+
+    def open(self, text: str) -> None:
+        self.line(text + " {")
+        self.indent += 1
+        self.scopes.append([])
+
+    def close(self) -> None:
+        for value in self.scopes.pop():
+            self.names.pop(value, None)
+        self.indent -= 1
+        self.line("}")
+
+    # values ---------------------------------------------------------------------------------
+
+    def analyse(self, roots: Iterable[Value]) -> None:
+        """Find what values depend on, and which may change by a store of this kernel."""
+        for value in postorder(roots, self.dependencies):
+            found: frozenset[Dependency] = frozenset().union(
+                *(self.dependencies[each] for each in value.args)
+            )
+            if value.op in ("axis", "result"):
+                found = frozenset((value.payload,))
+            self.dependencies[value] = found
+            # an aliased buffer has two parameters: loads through the unwritten one mean old values
+            writes = value.op == "load" and self.kernel.buffers[value.payload].written
+            if writes or any(each in self.volatile for each in value.args):
+                self.volatile.add(value)
+
+    def available(self, value: Value) -> bool:
+        return all(each in self.axes or each in self.results for each in self.dependencies[value])
+
+    def hoist(self, statements: Sequence[Statement], more: Iterable[Value] = ()) -> None:
+        """Compute here what inner statements need and what does not change in them."""
+        roots = [*more]
+        for statement in nested(statements):
+            roots.extend(roots_of(statement))
+        self.analyse(roots)
+        for value in postorder(roots, self.names):
+            if value not in self.volatile and self.available(value):
+                self.emit(value)
+
+    def need(self, roots: Sequence[Value]) -> list[str]:
+        """Compute these values here, where they are not known; returns their names."""
+        self.analyse(roots)
+        for value in postorder(roots, self.names):
+            self.emit(value)
+        return [self.name(value) for value in roots]
+
+    def name(self, value: Value) -> str:
+        if value.op == "const":
+            return self.expressions.constant(value.payload, value.dtype)
+        if value.op == "axis":
+            return self.axes[value.payload]
+        return self.names[value]
+
+    def emit(self, value: Value) -> None:
+        """Give a value a name; its arguments have theirs."""
+        if value.op in ("const", "axis"):
+            return
+        name = self.fresh("v")
+        args = [self.name(each) for each in value.args]
+        if value.op == "load":
+            self._load(name, value, args)
+        elif value.op == "scalar":
+            self.line(f"let {name} = {self._scalar(value)};")
+        elif value.op == "result":
+            self.line(f"let {name} = {self.results[value.payload]};")
+        else:
+            self.line(f"let {name} = {self.expressions.render(value, args)};")
+        self.names[value] = name
+        self.scopes[-1].append(value)
+
+    def _load(self, name: str, value: Value, args: list[str]) -> None:
+        element = f"b{self.bindings[value.payload]}[{self._place(value.args[0], args[0])}]"
+        loaded = self.expressions.loaded(element, value.dtype)
+        if len(args) == 1 or args[1] == "true":
+            self.line(f"let {name} = {loaded};")
+            return
+        register = carrier(value.dtype).register
+        zero = self.expressions.constant(0, value.dtype)
+        self.line(f"var {name}: {register} = {zero};")
+        if args[1] != "false":
+            self.line(f"if ({args[1]}) {{ {name} = {loaded}; }}")
+
+    def _place(self, index: Value, rendered: str) -> str:
+        """An index; a constant one that lies before the buffer (never read) is made a 0."""
+        if index.op == "const" and index.payload < 0:
+            return "0i"
+        return rendered
+
+    def _scalar(self, value: Value) -> str:
+        number = value.payload + 1
+        word = f"params.words[{number // 4}].{'xyzw'[number % 4]}"
+        register = carrier(value.dtype).register
+        if register == "bool":
+            return f"({word} != 0u)"
+        return word if register == "u32" else f"bitcast<{register}>({word})"
+
+    # statements -----------------------------------------------------------------------------
+
+    def body(self, statements: Sequence[Statement]) -> None:
+        """Render statements; values of Stores in a row are all computed before the first."""
+        number = 0
+        while number < len(statements):
+            statement = statements[number]
+            number += 1
+            if isinstance(statement, Fold):
+                self.fold(statement)
+            elif isinstance(statement, Loop):
+                self.loop(statement)
+            elif isinstance(statement, Check):
+                self.check(statement)
+            elif isinstance(statement, Store):
+                group = [statement]
+                while number < len(statements) and isinstance(statements[number], Store):
+                    group.append(statements[number])  # type: ignore[arg-type]  # a Store
+                    number += 1
+                self.stores(group)
+            elif isinstance(statement, Sort):
+                raise NotImplementedError(
+                    "SORT is not available on webgpu yet: sort on the host, move the tensor with "
+                    ".to('cpu')"
+                )
+            else:
+                raise NotImplementedError(f"{type(statement).__name__} on webgpu")
+
+    def stores(self, group: Sequence[Store]) -> None:
+        """Stores in a row."""
+        if any(any(root in self.volatile for root in self._known(each)) for each in group[1:]):
+            for each in group:
+                self._store_all([each])
+            return
+        self._store_all(group)
+
+    def _known(self, store: Store) -> tuple[Value, ...]:
+        roots = roots_of(store)
+        self.analyse(roots)
+        return roots
+
+    def _store_all(self, group: Sequence[Store]) -> None:
+        names = [self.need(roots_of(each)) for each in group]
+        for each, rendered in zip(group, names, strict=True):
+            self._store(each, rendered)
+        for scope in self.scopes:
+            for value in scope:
+                if value in self.volatile:
+                    self.names.pop(value, None)
+
+    def _store(self, store: Store, names: list[str]) -> None:
+        dtype = self.kernel.buffers[store.buffer].dtype
+        place = self._place(store.index, names[0])
+        element = f"b{self.bindings[store.buffer]}[{place}]"
+        value = names[-1]
+        if store.combine is not None:
+            old = self.expressions.loaded(element, dtype)
+            value = self.expressions.combine(store.combine, dtype, old, value)
+        text = f"{element} = {self.expressions.stored(value, dtype)};"
+        if store.valid is None:
+            self.line(text)
+        else:
+            self.line(f"if ({names[1]}) {{ {text} }}")
+
+    def check(self, check: Check) -> None:
+        condition, detail = self.need((check.condition, check.detail))
+        record = 2 * self.codes.index(check.code)
+        self.line(f"if (!{condition}) {{")
+        self.line(f"  atomicOr(&errors[{record}], 1u);")
+        # the least detail wins, whatever the order of threads
+        self.line(
+            f"  atomicMax(&errors[{record + 1}], "
+            f"0x7fffffffu - (bitcast<u32>({detail}) | {ZERO_WORD}));"
+        )
+        self.line("}")
+
+    def loop(self, loop: Loop) -> None:
+        if any(each.extent == 0 for each in loop.axes):
+            return
+        opened = self.open_axes(loop.axes, loop.body)
+        self.body(loop.body)
+        self.close_axes(opened)
+
+    def open_axes(
+        self, axes: Sequence[Axis], statements: Sequence[Statement], more: Sequence[Value] = ()
+    ) -> list[Axis]:
+        """Nested loops over axes, with what does not change in them computed outside."""
+        opened: list[Axis] = []
+        for each in axes:
+            if each.extent == 1:
+                self.axes[each] = "0i"
+                continue
+            self.hoist(statements, more)
+            name = self.fresh("i")
+            self.open(f"for (var {name} = 0i; {name} < {each.extent}i; {name}++)")
+            self.axes[each] = name
+            opened.append(each)
+        return opened
+
+    def close_axes(self, opened: list[Axis]) -> None:
+        for each in opened:
+            self.close()
+            del self.axes[each]
+
+    def fold(self, fold: Fold) -> None:
+        register = carrier(fold.dtype).register
+        name = self.fresh("r")
+        identity = self.expressions.identity(fold.kind, fold.dtype)
+        self.line(f"var {name}: {register} = {identity};")
+        if not any(each.extent == 0 for each in fold.axes):
+            if fold.body:
+                self._scan(fold, name)
+            elif fold.kind == "add" and fold.dtype.is_floating_point:
+                self._sum(fold, name)
+            else:
+                opened = self.open_axes(fold.axes, (), (fold.value,))
+                self._accumulate(fold, name)
+                self.close_axes(opened)
+        self.results[fold] = name
+
+    def _accumulate(self, fold: Fold, name: str) -> None:
+        (value,) = self.need((fold.value,))
+        combined = self.expressions.combine(fold.kind, fold.dtype, name, value)
+        self.line(f"{name} = {combined};")
+
+    def _scan(self, fold: Fold, name: str) -> None:
+        opened = self.open_axes(fold.axes, fold.body, (fold.value,))
+        self._accumulate(fold, name)
+        self.results[fold] = name
+        self.body(fold.body)
+        self.close_axes(opened)
+
+    def _sum(self, fold: Fold, name: str) -> None:
+        """A sum of floats in parts of about CHUNK, so that rounding errors grow slowly."""
+        axes = [each for each in fold.axes if each.extent != 1]
+        inner: list[Axis] = []
+        while axes and (
+            not inner or math.prod(e.extent for e in inner) <= CHUNK // axes[-1].extent
+        ):
+            inner.insert(0, axes.pop())
+        chunked = len(inner) == 1 and inner[0].extent > 2 * CHUNK
+        opened = self.open_axes(
+            [each for each in fold.axes if each not in inner], (), (fold.value,)
+        )
+        if chunked:
+            self._sum_chunks(fold, name, inner[0])
+        elif not opened:
+            self._sum_part(fold, name, inner)
+        else:
+            self.hoist((), (fold.value,))
+            part = self.fresh("p")
+            self.line(f"var {part}: f32 = 0.0f;")
+            self._sum_part(fold, part, inner)
+            self.line(f"{name} = {name} + {part};")
+        self.close_axes(opened)
+
+    def _sum_part(self, fold: Fold, name: str, axes: Sequence[Axis]) -> None:
+        opened = self.open_axes(axes, (), (fold.value,))
+        self._accumulate(fold, name)
+        self.close_axes(opened)
+
+    def _sum_chunks(self, fold: Fold, name: str, axis: Axis) -> None:
+        self.hoist((), (fold.value,))
+        start, part, at = self.fresh("c"), self.fresh("p"), self.fresh("i")
+        self.open(f"for (var {start} = 0i; {start} < {axis.extent}i; {start} += {CHUNK}i)")
+        self.line(f"var {part}: f32 = 0.0f;")
+        stop = f"min({start} + {CHUNK}i, {axis.extent}i)"
+        self.open(f"for (var {at} = {start}; {at} < {stop}; {at}++)")
+        self.axes[axis] = at
+        self._accumulate(fold, part)
+        self.close()
+        del self.axes[axis]
+        self.line(f"{name} = {name} + {part};")
+        self.close()
+
+    # the whole ------------------------------------------------------------------------------
+
+    def render(self) -> Rendered:
+        points = math.prod(each.extent for each in self.kernel.domain)
+        groups = workgroups(points)
+        if points:
+            self._domain(points, groups)
+            self.body(self.kernel.body)
+        access = "".join(
+            "w" if number in self.written else "r" for number in range(len(self.storage))
+        )
+        return Rendered(self._text(access), access, groups, self.codes)
+
+    def _domain(self, points: int, groups: tuple[int, int]) -> None:
+        row = f" + global.y * {groups[0] * WORKGROUP}u" if groups[1] > 1 else ""
+        self.line(f"let point = global.x{row};")
+        self.line(f"if (point >= {points}u) {{ return; }}")
+        stride = points
+        for each in self.kernel.domain:
+            if each.extent == 1:
+                self.axes[each] = "0i"
+                continue
+            stride //= each.extent
+            name = self.fresh("a")
+            quotient = "point" if stride == 1 else f"point / {stride}u"
+            whole = stride * each.extent == points
+            rendered = quotient if whole else f"({quotient}) % {each.extent}u"
+            self.line(f"let {name} = i32({rendered});")
+            self.axes[each] = name
+
+    def _text(self, access: str) -> str:
+        half = any(each.dtype is dtypes.float16 for each in self.kernel.buffers)
+        words = (len(self.kernel.scalars) + 1 + 3) // 4
+        calls = library.source(self.expressions.functions)
+        half = half or "f16(" in calls
+        parts = ["enable f16;"] if half else []
+        parts.append(f"struct Parameters {{ words: array<vec4<u32>, {words}> }}")
+        parts.append("@group(0) @binding(0) var<uniform> params: Parameters;")
+        for number, storage in enumerate(self.storage):
+            mode = "read_write" if access[number] == "w" else "read"
+            parts.append(
+                f"@group(0) @binding({number + 1}) var<storage, {mode}> b{number}: "
+                f"array<{storage}>;"
+            )
+        if self.codes:
+            parts.append(
+                f"@group(0) @binding({len(access) + 1}) var<storage, read_write> errors: "
+                f"array<atomic<u32>, {2 * len(self.codes)}>;"
+            )
+        if calls:
+            parts.append(calls)
+        parts.append(
+            f"@compute @workgroup_size({WORKGROUP})\n"
+            "fn main(@builtin(global_invocation_id) global: vec3<u32>) {"
+        )
+        constants = [f"  let {k} = {text};" for text, k in self.expressions.constants.items()]
+        return "\n".join([*parts, *constants, *self.lines, "}", ""])
+
+
+def workgroups(points: int) -> tuple[int, int]:
+    """Workgroups along x and y for so many threads."""
+    total = -(-points // WORKGROUP)
+    if total <= MAXIMUM_GROUPS:
+        return total, min(total, 1)
+    rows = -(-total // MAXIMUM_GROUPS)
+    return -(-total // rows), rows
+
+
+def render(kernel: Kernel, bindings: Sequence[int]) -> Rendered:
+    """A kernel as WGSL. Raises NotImplementedError where webgpu cannot run it."""
+    if math.prod(each.extent for each in kernel.domain) > 2**31 - 1:
+        raise NotImplementedError(
+            f"kernel {kernel.name} has more than 2^31 - 1 points, which webgpu cannot count"
+        )
+    return Renderer(kernel, bindings).render()
