@@ -62,12 +62,52 @@ _VARIANTS: Final = {
     "owners": "holder",
 }
 NEGATIONS: Final = frozenset(
-    ["not", "no", "never", "only", "noncommercial", "commercial", "prohibited", "forbidden", "except", "without", "fee", "free"]
+    [
+        "not",
+        "no",
+        "never",
+        "only",
+        "noncommercial",
+        "commercial",
+        "prohibited",
+        "forbidden",
+        "except",
+        "without",
+        "fee",
+        "free",
+    ]
 )
 """Words that reverse a passage, even alone."""
 
 RESTRICTING: Final = NEGATIONS | frozenset(
-    ["military", "unless", "prohibit", "restricted", "restrict", "restriction", "must", "shall", "research", "academic", "weapon", "weapons", "harm", "ethical", "revoke", "approval", "royalty", "million", "users", "provided", "condition", "conditions", "additional", "exclude", "excluded", "excluding"]
+    [
+        "military",
+        "unless",
+        "prohibit",
+        "restricted",
+        "restrict",
+        "restriction",
+        "must",
+        "shall",
+        "research",
+        "academic",
+        "weapon",
+        "weapons",
+        "harm",
+        "ethical",
+        "revoke",
+        "approval",
+        "royalty",
+        "million",
+        "users",
+        "provided",
+        "condition",
+        "conditions",
+        "additional",
+        "exclude",
+        "excluded",
+        "excluding",
+    ]
 )
 """Words that make an added passage a possible condition."""
 
@@ -192,19 +232,32 @@ def identify_text(text: str) -> list[TextMatch]:
     Several licences one after the other are told apart; whether they are a choice or all apply is
     not in the texts.
     """
-    found: list[TextMatch] = []
-    rest = normalise(text)
-    for _ in range(5):
-        match = _best_match(rest)
+    file = normalise(text)
+    first = _best_match(file)
+    if first is None:
+        return []
+    found = [first]
+    rest = _without(file, first)
+    while len(found) < 5 and len(rest.words) >= 20:
+        match = _further_match(file, rest)
         if match is None:
             break
         found.append(match)
         rest = _without(rest, match)
-        if len(rest.words) < 20:
-            break
-    if len(found) > 1:
-        found = [_without_other_licenses(match) for match in found]
-    return found
+    return found if len(found) == 1 else [_one_of_several(match) for match in found]
+
+
+def _further_match(file: _Words, rest: _Words) -> TextMatch | None:
+    """A licence that the file holds whole, and that explains much of what is left of it."""
+    best: TextMatch | None = None
+    best_gain = 0
+    for identifier in _nearest(rest.words, 0.4):
+        match = _compare(file, identifier)
+        gain = len(rest.words) - len(_without(rest, match).words)
+        size = len(_texts()[identifier])
+        if match.coverage >= LIKELY_COVERAGE and gain > max(best_gain, 0.4 * size):
+            best, best_gain = match, gain
+    return best
 
 
 def _best_match(file: _Words) -> TextMatch | None:
@@ -227,13 +280,13 @@ def _score(match: TextMatch) -> float:
     return shared - 3 * (omitted - match.missing_ends) - 0.25 * match.missing_ends - added
 
 
-def _nearest(words: Sequence[str]) -> list[str]:
+def _nearest(words: Sequence[str], share: float = 0.75) -> list[str]:
     """Licences by how much of their vocabulary the file has, nearest first."""
     ours = frozenset(words)
     scores: list[tuple[float, str]] = []
     for identifier, theirs in _vocabularies().items():
         shared = len(ours & theirs)
-        if shared < 0.75 * len(theirs):
+        if shared < share * len(theirs):
             continue
         scores.append((2 * shared / (len(ours) + len(theirs)) + shared / len(theirs), identifier))
     scores.sort(key=lambda pair: (-pair[0], pair[1]))
@@ -311,7 +364,7 @@ def _without(file: _Words, match: TextMatch) -> _Words:
     return _Words(tuple(file.words[i] for i in kept), tuple(file.lines[i] for i in kept))
 
 
-def _without_other_licenses(match: TextMatch) -> TextMatch:
+def _one_of_several(match: TextMatch) -> TextMatch:
     note = (
         "one of several licence texts in this file; a choice or all of them? the text does not say"
     )

@@ -89,8 +89,8 @@ class ModelFile:
     entries: list[Entry]
     shared: dict[str, tuple[Any, Any]]
     release: dict[str, Any]
-    schema_errors: list[Note] = field(default_factory=lambda: [])
-    notes: list[Note] = field(default_factory=lambda: [])
+    schema_errors: list[Note] = field(default_factory=list)
+    notes: list[Note] = field(default_factory=list)
     refusal: Note | None = None
 
     def official_entries(self) -> dict[int, Entry]:
