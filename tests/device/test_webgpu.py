@@ -13,7 +13,9 @@ import numpy as np
 import pytest
 
 from flambeau.device.webgpu import STATISTICS, WebGpuDevice
+from flambeau.device.webgpu.table import Step, lower
 from flambeau.graph import dtype as dtypes
+from flambeau.graph import numpy_reference
 from flambeau.graph.dtype import DType
 from flambeau.graph.node import tensor_type
 from flambeau.kernel import ir
@@ -121,7 +123,7 @@ def test_upload_and_download(device: WebGpuDevice, name: str, shape: tuple[int, 
 
 
 def test_int64_out_of_range(device: WebGpuDevice) -> None:
-    with pytest.raises(OverflowError, match="4294967296.*carries int64 as int32"):
+    with pytest.raises(OverflowError, match=r"4294967296.*carries int64 as int32"):
         upload(device, np.array([1, 2**32]))
     with pytest.raises(OverflowError, match="scalar"):
         run_map(
@@ -143,8 +145,10 @@ def test_unsupported_dtypes(device: WebGpuDevice) -> None:
 
 
 SPECIAL = np.array(
-    [0.0, -0.0, 1.0, -1.0, 0.5, 3.0, 7.0, 49.0, 1e-20, -1e-20, 1e20, 3e38, -3e38, 1.2e-38]
-    + [np.inf, -np.inf, np.nan, 88.0, -87.0, 100.0, -100.0, 1e5, 2.0**24, 1 / 3],
+    [
+        0.0, -0.0, 1.0, -1.0, 0.5, 3.0, 7.0, 49.0, 1e-20, -1e-20, 1e20, 3e38, -3e38, 1.2e-38,
+        np.inf, -np.inf, np.nan, 88.0, -87.0, 100.0, -100.0, 1e5, 2.0**24, 1 / 3,
+    ],
     dtype=np.float32,
 )  # fmt: skip
 
@@ -330,8 +334,16 @@ def test_casts(device: WebGpuDevice, source: str, target: str) -> None:
 
 @pytest.mark.parametrize(
     ("source", "target"),
-    [("float32", "int32"), ("float32", "uint32"), ("int32", "float32"), ("uint32", "int32")]
-    + [("uint8", "int8"), ("int8", "uint8"), ("float16", "int16"), ("int16", "float16")],
+    [
+        ("float32", "int32"),
+        ("float32", "uint32"),
+        ("int32", "float32"),
+        ("uint32", "int32"),
+        ("uint8", "int8"),
+        ("int8", "uint8"),
+        ("float16", "int16"),
+        ("int16", "float16"),
+    ],
 )
 def test_bitcasts(device: WebGpuDevice, source: str, target: str) -> None:
     x = sample(source, 100)
@@ -574,6 +586,67 @@ def test_two_outputs_in_place_read_before_they_are_written(device: WebGpuDevice)
     assert np.array_equal(device.to_numpy(second), x - y)
 
 
+@pytest.mark.parametrize("name", ["float32", "int32", "uint8", "bool", "float16", "int64"])
+@pytest.mark.parametrize("descending", [False, True])
+@pytest.mark.parametrize("shape", [(3, 1, 2), (2, 7, 3), (1, 1000, 1), (4, 513, 1)])
+def test_sort(
+    device: WebGpuDevice, shape: tuple[int, int, int], descending: bool, name: str
+) -> None:
+    before, length, after = shape
+    x = sample(name, math.prod(shape)).reshape(shape)
+    if name != "bool" and name[0] != "f":
+        x %= 50
+    if name == "float32":
+        x = np.round(x, 1) + np.float32(0)
+        x[0, 0, 0] = np.nan
+        x[-1, -1, -1] = -np.inf
+    outer, along, inner = Axis(before), Axis(length), Axis(after)
+    dtype = dtypes.DTYPES[name]
+
+    def flat(*parts: tuple[Axis, int]) -> Value:
+        total = ir.const(0)
+        for axis, stride in parts:
+            total = ir.index_add(total, ir.index_multiply(ir.axis(axis), stride))
+        return total
+
+    row = flat((outer, length * after), (inner, 1))
+    source = ir.load(0, dtype, ir.index_add(row, flat((along, after))))
+    scratch = flat((outer, after * 2 * length), (inner, 2 * length))
+    sort = ir.Sort(along, source, descending, 1, 2, row, ir.const(after), 3, scratch)
+    size = x.size
+    kernel = Kernel(
+        "sort",
+        (outer, inner),
+        (sort,),
+        (
+            Parameter(dtype, size, False),
+            Parameter(dtype, size, True),
+            Parameter(dtypes.int64, size, True),
+            Parameter(dtypes.int64, 2 * size, True),
+        ),
+    )
+    program = program_of(kernel, [shape, shape, shape, (2 * size,)])
+    values, indices, _ = device.compile(program).run([upload(device, x)], [])
+    expected = numpy_reference.sort((1, descending), (), x)
+    assert np.array_equal(device.to_numpy(indices), expected[1])
+    assert np.array_equal(device.to_numpy(values), expected[0], equal_nan=name[0] == "f")
+
+
+@pytest.mark.parametrize("columns", [5, 200, 3000])
+def test_workgroups_that_share_rows(device: WebGpuDevice, columns: int) -> None:
+    """The same kernel, one thread a row and one workgroup a row."""
+    kernel = row_kernel(5, columns)
+    x = sample("float32", 5 * columns).reshape(5, columns)
+    results = []
+    for most_points in (0, 8192):
+        table = lower(program_of(kernel, [x.shape] * 2), most_points)
+        assert isinstance(table.steps[0], Step)
+        assert ("workgroupBarrier" in table.steps[0].wgsl) == (most_points > 0 and columns > 100)
+        (out,) = device._executable(table).run([upload(device, x)], [])
+        results.append(device.to_numpy(out))
+    assert np.allclose(*results, rtol=1e-5, atol=1e-7)
+
+
 def copy_kernel(size: int) -> Kernel:
     point = Axis(size)
     index = ir.axis(point)
@@ -680,6 +753,12 @@ def test_after_fork(device: WebGpuDevice) -> None:
     process.start()
     assert "forked" in queue.get()
     process.join(10)
+
+
+def test_rejected_code_is_shown(device: WebGpuDevice) -> None:
+    step = Step("wrong", "fn main( {", "w", (1, 1), [0], [4], 0, -1, [])
+    with pytest.raises(RuntimeError, match="does not accept the kernel wrong"):
+        device.pipeline(step)
 
 
 def test_information(device: WebGpuDevice) -> None:

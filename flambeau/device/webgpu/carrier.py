@@ -22,7 +22,7 @@ INT32_MOST = 2**31 - 1
 
 @dataclass(frozen=True, slots=True)
 class Carrier:
-    """`register`: WGSL type of a value; `storage`: of a buffer's element; `word`: its numpy type."""
+    """`register`: WGSL type of a value; `storage`: of an element; `word`: its numpy type."""
 
     register: str
     storage: str

@@ -41,6 +41,8 @@ class WebGpuDevice(Device):
         self.process = os.getpid()
         self.lock = threading.RLock()
         self.half = "shader-f16" in self.gpu.features
+        # a GPU is filled by thousands of threads, a processor by a few vectors
+        self.most_points = 16 if self.adapter.info["adapter_type"] == "CPU" else 8192
         self.pool = Pool(self.storage, self._forget)
         self._pipelines: dict[str, Any] = {}
         self._layouts: dict[str, tuple[Any, Any]] = {}
@@ -100,15 +102,20 @@ class WebGpuDevice(Device):
     # the queue ------------------------------------------------------------------------------
 
     def storage(self, nbytes: int) -> Any:
-        """A new storage buffer, zero everywhere."""
+        """A new storage buffer, zero everywhere. Raises RuntimeError where memory is exhausted."""
         usage = self.wgpu.BufferUsage
-        return self.gpu.create_buffer(
-            size=nbytes, usage=usage.STORAGE | usage.COPY_SRC | usage.COPY_DST
-        )
+        return self._create(nbytes, usage.STORAGE | usage.COPY_SRC | usage.COPY_DST)
 
     def uniform(self, nbytes: int) -> Any:
+        """A new uniform buffer."""
         usage = self.wgpu.BufferUsage
-        return self.gpu.create_buffer(size=nbytes, usage=usage.UNIFORM | usage.COPY_DST)
+        return self._create(nbytes, usage.UNIFORM | usage.COPY_DST)
+
+    def _create(self, nbytes: int, usage: int) -> Any:
+        try:
+            return self.gpu.create_buffer(size=nbytes, usage=usage)
+        except self.wgpu.GPUError as error:
+            raise RuntimeError(f"webgpu cannot make a buffer of {nbytes} bytes: {error}") from error
 
     def write(self, gpu: Any, data: Any) -> None:
         self.gpu.queue.write_buffer(gpu, 0, data)
@@ -126,11 +133,7 @@ class WebGpuDevice(Device):
         size = size_class(nbytes)
         kept = self._staging.setdefault(size, [])
         usage = self.wgpu.BufferUsage
-        staging = (
-            kept.pop()
-            if kept
-            else self.gpu.create_buffer(size=size, usage=usage.MAP_READ | usage.COPY_DST)
-        )
+        staging = kept.pop() if kept else self._create(size, usage.MAP_READ | usage.COPY_DST)
         encoder = encoder or self.gpu.create_command_encoder()
         encoder.copy_buffer_to_buffer(gpu, 0, staging, 0, nbytes)
         self.submit(encoder)
@@ -156,7 +159,7 @@ class WebGpuDevice(Device):
             if problem is not None:
                 raise RuntimeError(problem)
         with self.working():
-            return self._executable(lower(program))
+            return self._executable(lower(program, self.most_points))
 
     def deserialize(self, data: bytes) -> WebGpuExecutable | None:
         table = from_bytes(data, self.fingerprint())
@@ -226,7 +229,7 @@ class WebGpuDevice(Device):
     # facts ----------------------------------------------------------------------------------
 
     def fingerprint(self) -> str:
-        return f"webgpu-1-{'f16' if self.half else 'no-f16'}"
+        return f"webgpu-1-{'f16' if self.half else 'no-f16'}-{self.most_points}"
 
     def information(self) -> dict[str, str]:
         info = self.adapter.info

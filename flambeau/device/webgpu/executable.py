@@ -10,7 +10,7 @@ import numpy
 
 from flambeau.device.base import Executable
 from flambeau.device.webgpu import carrier
-from flambeau.device.webgpu.memory import Memory, WebGpuBuffer
+from flambeau.device.webgpu.memory import Memory
 from flambeau.device.webgpu.table import Host, Step, Table, to_bytes
 
 if TYPE_CHECKING:

@@ -84,6 +84,19 @@ fn greater(x: f32, y: f32) -> f32 {
 """,
 )
 _add(
+    "order_f32",
+    "is_nan",
+    """
+// whole numbers in the order of floats: -0 as 0, NaN last
+fn order_f32(x: f32) -> u32 {
+  let bits = bitcast<u32>(x);
+  if (is_nan(x)) { return 0xffffffffu; }
+  if (bits == 0x80000000u) { return 0x80000000u; }
+  return select(bits | 0x80000000u, ~bits, bits > 0x80000000u);
+}
+""",
+)
+_add(
     "power_of_two",
     "",
     """

@@ -75,11 +75,11 @@ class Pool:
             )
         try:
             gpu = self._create(size)
-        except Exception as error:  # wgpu's out-of-memory and validation errors
+        except RuntimeError as error:
             self.trim(0)
             try:
                 gpu = self._create(size)
-            except Exception:
+            except RuntimeError:
                 raise RuntimeError(
                     f"webgpu out of memory: tried to allocate {size} bytes with "
                     f"{self.allocated} bytes allocated ({error}). Use smaller batches or device cpu"

@@ -68,6 +68,8 @@ def roots_of(statement: Statement) -> tuple[Value, ...]:
         return (statement.index, *valid, statement.value)
     if isinstance(statement, Check):
         return (statement.condition, statement.detail)
+    if isinstance(statement, Sort):
+        return (statement.source, statement.base, statement.stride, statement.scratch_base)
     return ()
 
 
@@ -90,9 +92,13 @@ def postorder(roots: Iterable[Value], known: Any) -> list[Value]:
 class Renderer:
     """Renders one kernel. `bindings[p]` is the binding of parameter p (equal: one buffer)."""
 
+    workgroup = WORKGROUP
+    builtins = "@builtin(global_invocation_id) global: vec3<u32>"
+
     def __init__(self, kernel: Kernel, bindings: Sequence[int]) -> None:
         self.kernel = kernel
         self.bindings = bindings
+        self.declarations: list[str] = []
         self.expressions = Expressions()
         self.lines: list[str] = []
         self.indent = 1
@@ -258,10 +264,7 @@ class Renderer:
                     number += 1
                 self.stores(group)
             elif isinstance(statement, Sort):
-                raise NotImplementedError(
-                    "SORT is not available on webgpu yet: sort on the host, move the tensor with "
-                    ".to('cpu')"
-                )
+                self.sort(statement)
             else:
                 raise NotImplementedError(f"{type(statement).__name__} on webgpu")
 
@@ -300,6 +303,9 @@ class Renderer:
             self.line(text)
         else:
             self.line(f"if ({names[1]}) {{ {text} }}")
+
+    def sort(self, sort: Sort) -> None:
+        raise NotImplementedError("a Sort runs in a kernel of its own, see together.py")
 
     def check(self, check: Check) -> None:
         condition, detail = self.need((check.condition, check.detail))
@@ -416,7 +422,7 @@ class Renderer:
 
     def render(self) -> Rendered:
         points = math.prod(each.extent for each in self.kernel.domain)
-        groups = workgroups(points)
+        groups = self.groups(points)
         if points:
             self._domain(points, groups)
             self.body(self.kernel.body)
@@ -425,18 +431,26 @@ class Renderer:
         )
         return Rendered(self._text(access), access, groups, self.codes)
 
+    def groups(self, points: int) -> tuple[int, int]:
+        """Workgroups along x and y."""
+        return grid(-(-points // WORKGROUP))
+
     def _domain(self, points: int, groups: tuple[int, int]) -> None:
         row = f" + global.y * {groups[0] * WORKGROUP}u" if groups[1] > 1 else ""
         self.line(f"let point = global.x{row};")
         self.line(f"if (point >= {points}u) {{ return; }}")
-        stride = points
-        for each in self.kernel.domain:
+        self.place_axes(self.kernel.domain, "point")
+
+    def place_axes(self, axes: Sequence[Axis], point: str) -> None:
+        """Name axes, whose row-major position is the u32 `point`."""
+        points = stride = math.prod(each.extent for each in axes)
+        for each in axes:
             if each.extent == 1:
                 self.axes[each] = "0i"
                 continue
             stride //= each.extent
             name = self.fresh("a")
-            quotient = "point" if stride == 1 else f"point / {stride}u"
+            quotient = point if stride == 1 else f"{point} / {stride}u"
             whole = stride * each.extent == points
             rendered = quotient if whole else f"({quotient}) % {each.extent}u"
             self.line(f"let {name} = i32({rendered});")
@@ -461,29 +475,17 @@ class Renderer:
                 f"@group(0) @binding({len(access) + 1}) var<storage, read_write> errors: "
                 f"array<atomic<u32>, {2 * len(self.codes)}>;"
             )
+        parts += self.declarations
         if calls:
             parts.append(calls)
-        parts.append(
-            f"@compute @workgroup_size({WORKGROUP})\n"
-            "fn main(@builtin(global_invocation_id) global: vec3<u32>) {"
-        )
+        parts.append(f"@compute @workgroup_size({self.workgroup})\nfn main({self.builtins}) {{")
         constants = [f"  let {k} = {text};" for text, k in self.expressions.constants.items()]
         return "\n".join([*parts, *constants, *self.lines, "}", ""])
 
 
-def workgroups(points: int) -> tuple[int, int]:
-    """Workgroups along x and y for so many threads."""
-    total = -(-points // WORKGROUP)
+def grid(total: int) -> tuple[int, int]:
+    """So many workgroups, along x and y."""
     if total <= MAXIMUM_GROUPS:
         return total, min(total, 1)
     rows = -(-total // MAXIMUM_GROUPS)
     return -(-total // rows), rows
-
-
-def render(kernel: Kernel, bindings: Sequence[int]) -> Rendered:
-    """A kernel as WGSL. Raises NotImplementedError where webgpu cannot run it."""
-    if math.prod(each.extent for each in kernel.domain) > 2**31 - 1:
-        raise NotImplementedError(
-            f"kernel {kernel.name} has more than 2^31 - 1 points, which webgpu cannot count"
-        )
-    return Renderer(kernel, bindings).render()

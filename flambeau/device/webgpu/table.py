@@ -10,7 +10,8 @@ from typing import Any
 
 from flambeau.device.webgpu.carrier import nbytes
 from flambeau.device.webgpu.memory import size_class
-from flambeau.device.webgpu.render import Rendered, render
+from flambeau.device.webgpu.render import Rendered
+from flambeau.device.webgpu.together import render
 from flambeau.graph import dtype as dtypes
 from flambeau.graph.dtype import DType
 from flambeau.graph.node import TensorType, tensor_type
@@ -70,22 +71,22 @@ class Table:
 def _roots(program: Program) -> list[int]:
     """The physical slot of each slot: an aliasing output is its input."""
     found = []
-    for number, slot in enumerate(program.slots):
+    for number in range(len(program.slots)):
         root = number
-        while program.slots[root].alias is not None:
-            root = program.slots[root].alias or 0
+        while (alias := program.slots[root].alias) is not None:
+            root = alias
         found.append(root)
     return found
 
 
-_RENDERED: dict[tuple[str, tuple[int, ...]], Rendered] = {}
+_RENDERED: dict[tuple[str, tuple[int, ...], int], Rendered] = {}
 
 
-def _render(kernel: Kernel, bindings: tuple[int, ...]) -> Rendered:
-    key = (kernel.digest, bindings)
+def _render(kernel: Kernel, bindings: tuple[int, ...], most_points: int) -> Rendered:
+    key = (kernel.digest, bindings, most_points)
     found = _RENDERED.get(key)
     if found is None:
-        found = _RENDERED[key] = render(kernel, bindings)
+        found = _RENDERED[key] = render(kernel, bindings, most_points)
     return found
 
 
@@ -106,8 +107,11 @@ class _Uniforms:
         return found
 
 
-def lower(program: Program) -> Table:
-    """Render every launch of a program. Raises NotImplementedError naming what cannot run."""
+def lower(program: Program, most_points: int) -> Table:
+    """Render every launch of a program (see together.render for `most_points`).
+
+    Raises NotImplementedError naming what cannot run.
+    """
     roots = _roots(program)
     table = Table(
         [each.type for each in program.slots],
@@ -122,16 +126,16 @@ def lower(program: Program) -> Table:
             inputs, outputs = ([roots[n] for n in part] for part in (each.inputs, each.outputs))
             table.steps.append(Host(each.function, each.attrs, inputs, outputs))
         elif math.prod(axis.extent for axis in each.kernel.domain):
-            table.steps.append(_step(table, each, uniforms))
+            table.steps.append(_step(table, each, uniforms, most_points))
     table.words = uniforms.words
     _share(table, program)
     return table
 
 
-def _step(table: Table, launch: Launch, uniforms: _Uniforms) -> Step:
+def _step(table: Table, launch: Launch, uniforms: _Uniforms, most_points: int) -> Step:
     physical = [table.roots[each] for each in launch.slots]
     order = list(dict.fromkeys(physical))
-    rendered = _render(launch.kernel, tuple(order.index(each) for each in physical))
+    rendered = _render(launch.kernel, tuple(order.index(each) for each in physical), most_points)
     record = -1
     if rendered.codes:
         record = table.records

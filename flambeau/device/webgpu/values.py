@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from typing import Any
 
 import numpy
@@ -9,7 +10,7 @@ import numpy
 from flambeau.device.webgpu.carrier import INT32_LEAST, carrier, check_int64
 from flambeau.graph import dtype as dtypes
 from flambeau.graph.dtype import DType
-from flambeau.kernel.ir import Value, upper
+from flambeau.kernel.ir import Value
 
 ZERO_WORD = "params.words[0].x"
 """A zero that no compiler knows: keeps constants from being folded."""
@@ -25,6 +26,7 @@ class Expressions:
     def __init__(self) -> None:
         self.functions: set[str] = set()
         self.constants: dict[str, str] = {}
+        self._known_bounds: dict[Value, tuple[float, float]] = {}
 
     def call(self, function: str, *args: str) -> str:
         self.functions.add(function)
@@ -104,8 +106,38 @@ class Expressions:
             value.dtype is dtypes.int64
             and divisor.op == "const"
             and divisor.payload > 0
-            and upper(value.args[0]) is not None
+            and self.least(value.args[0]) >= 0
         )
+
+    def least(self, index: Value) -> float:
+        """A lower bound of an index."""
+        return self._bounds(index)[0]
+
+    def _bounds(self, index: Value) -> tuple[float, float]:
+        """The least and the greatest number that an index can be."""
+        found = self._known_bounds.get(index)
+        if found is None:
+            found = self._known_bounds[index] = self._find_bounds(index)
+        return found
+
+    def _find_bounds(self, index: Value) -> tuple[float, float]:
+        if index.op == "const":
+            return index.payload, index.payload
+        if index.op == "axis":
+            return 0, index.payload.extent - 1
+        if index.op == "ADD":
+            left, right = (self._bounds(each) for each in index.args)
+            return left[0] + right[0], left[1] + right[1]
+        if index.op in ("MUL", "IDIV", "MOD") and index.args[1].op == "const":
+            low, high = self._bounds(index.args[0])
+            factor = index.args[1].payload
+            if index.op == "MUL" and factor:
+                return min(low * factor, high * factor), max(low * factor, high * factor)
+            if index.op == "MOD" and factor > 0:
+                return 0, (min(high, factor - 1) if low >= 0 else factor - 1)
+            if index.op == "IDIV" and factor > 0:
+                return low // factor, high // factor
+        return -math.inf, math.inf
 
     def wrap(self, rendered: str, dtype: DType, op: str) -> str:
         """The result of `op` brought back into a dtype narrower than its register."""
