@@ -647,6 +647,76 @@ def test_workgroups_that_share_rows(device: WebGpuDevice, columns: int) -> None:
     assert np.allclose(*results, rtol=1e-5, atol=1e-7)
 
 
+def matmul_kernel(batch: int, m: int, k: int, n: int, turned: bool, split: int) -> Kernel:
+    """(batch, m, k) · (batch, k, n) · 2 + row number; `turned`: the left one lies as (k, m)."""
+    axes = [Axis(each) for each in (batch, m, n)]
+    outer, inner = Axis(k // split), Axis(split)
+    b, i, j = (ir.axis(each) for each in axes)
+    step = ir.index_add(ir.index_multiply(ir.axis(outer), split), ir.axis(inner))
+
+    def place(*parts: tuple[Value, int]) -> Value:
+        total = ir.const(0)
+        for value, stride in parts:
+            total = ir.index_add(total, ir.index_multiply(value, stride))
+        return total
+
+    left = place((b, m * k), (i, 1), (step, m)) if turned else place((b, m * k), (i, k), (step, 1))
+    # the last row of the right factor is padding
+    valid = ir.apply("LT", step, ir.const(k - 1))
+    right = ir.load(1, FLOAT, place((b, k * n), (step, n), (j, 1)), valid)
+    fold = Fold((outer, inner), "add", ir.apply("MUL", ir.load(0, FLOAT, left), right), FLOAT)
+    row = ir.apply("CAST", i, dtype=FLOAT)
+    value = ir.apply("ADD", ir.apply("MUL", ir.result(fold), ir.const(2.0, FLOAT)), row)
+    store = Store(2, place((b, m * n), (i, n), (j, 1)), value)
+    return Kernel(
+        "matmul",
+        tuple(axes),
+        (fold, store),
+        (
+            Parameter(FLOAT, batch * m * k, False),
+            Parameter(FLOAT, batch * k * n, False),
+            Parameter(FLOAT, batch * m * n, True),
+        ),
+    )
+
+
+@pytest.mark.parametrize("turned", [False, True])
+@pytest.mark.parametrize("most_points", [16, 8192])
+@pytest.mark.parametrize(
+    ("batch", "m", "k", "n", "split"),
+    [
+        (1, 64, 16, 64, 1),
+        (1, 65, 33, 70, 3),
+        (3, 33, 9, 40, 1),
+        (2, 100, 1000, 20, 10),
+        (1, 8, 40, 200, 5),
+        (1, 3, 2000, 2, 1),
+    ],
+)
+def test_matmul(
+    device: WebGpuDevice,
+    batch: int,
+    m: int,
+    k: int,
+    n: int,
+    split: int,
+    most_points: int,
+    turned: bool,
+) -> None:
+    kernel = matmul_kernel(batch, m, k, n, turned, split)
+    x, y = sample("float32", batch * m * k, 1), sample("float32", batch * k * n, 2)
+    x, y = x.reshape((batch, k, m) if turned else (batch, m, k)), y.reshape(batch, k, n)
+    table = lower(program_of(kernel, [x.shape, y.shape, (batch, m, n)]), most_points)
+    assert isinstance(table.steps[0], Step)
+    assert ("left_tile" in table.steps[0].wgsl) == (m * n >= 1024)
+    (out,) = device._executable(table).run([upload(device, x), upload(device, y)], [])
+    wide = (x.transpose(0, 2, 1) if turned else x).astype(np.float64)
+    right = y.astype(np.float64)
+    right[:, -1] = 0
+    expected = wide @ right * 2 + np.arange(m)[:, None]
+    assert np.allclose(device.to_numpy(out), expected, rtol=1e-5, atol=1e-3)
+
+
 def copy_kernel(size: int) -> Kernel:
     point = Axis(size)
     index = ir.axis(point)

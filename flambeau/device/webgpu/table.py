@@ -9,9 +9,9 @@ from dataclasses import asdict, dataclass, field
 from typing import Any
 
 from flambeau.device.webgpu.carrier import nbytes
+from flambeau.device.webgpu.choose import render
 from flambeau.device.webgpu.memory import size_class
 from flambeau.device.webgpu.render import Rendered
-from flambeau.device.webgpu.together import render
 from flambeau.graph import dtype as dtypes
 from flambeau.graph.dtype import DType
 from flambeau.graph.node import TensorType, tensor_type
@@ -108,7 +108,7 @@ class _Uniforms:
 
 
 def lower(program: Program, most_points: int) -> Table:
-    """Render every launch of a program (see together.render for `most_points`).
+    """Render every launch of a program (see choose.render for `most_points`).
 
     Raises NotImplementedError naming what cannot run.
     """

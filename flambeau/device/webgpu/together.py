@@ -14,7 +14,6 @@ from collections.abc import Sequence
 from flambeau.device.webgpu.carrier import carrier
 from flambeau.device.webgpu.render import (
     MAXIMUM_GROUPS,
-    Rendered,
     Renderer,
     grid,
     nested,
@@ -267,18 +266,3 @@ def _injective(store: Store, axes: Sequence[Axis]) -> bool:
             return False
         span += stride * (extent - 1)
     return True
-
-
-def render(kernel: Kernel, bindings: Sequence[int], most_points: int) -> Rendered:
-    """A kernel as WGSL. Kernels of up to `most_points` points may be shared by workgroups.
-
-    Raises NotImplementedError where webgpu cannot run it.
-    """
-    if math.prod(each.extent for each in kernel.domain) > 2**31 - 1:
-        raise NotImplementedError(
-            f"kernel {kernel.name} has more than 2^31 - 1 points, which webgpu cannot count"
-        )
-    workgroup = suits(kernel, most_points)
-    if workgroup:
-        return TogetherRenderer(kernel, bindings, workgroup).render()
-    return Renderer(kernel, bindings).render()
