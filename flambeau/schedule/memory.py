@@ -1,0 +1,244 @@
+"""Where arrays lie: slots, in-place writes into donated inputs, and the arena of temporaries."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+
+from flambeau.graph import op
+from flambeau.graph.graph import Graph
+from flambeau.graph.node import Node, TensorType, tensor_type
+from flambeau.kernel.ir import Kernel, Parameter, Store, Value
+from flambeau.kernel.lower import Lowered, canonical
+from flambeau.kernel.printer import statement_values, walk_statements, walk_values
+from flambeau.kernel.program import Slot
+
+_ALIGNMENT = 64
+
+
+@dataclass(slots=True)
+class Call:
+    """A host function between launches, on Nodes' buffers."""
+
+    node: Node
+    inputs: list[Node]
+    outputs: list[Node | None]
+
+
+Step = Lowered | Call
+
+
+class Memory:
+    """Gives every stored Node a slot.
+
+    `outputs` maps the Node that is computed straight into an output's buffer to that output's
+    position.
+    """
+
+    def __init__(self, graph: Graph) -> None:
+        self.slots: list[Slot] = [Slot(each.type, "input") for each in graph.inputs]
+        self.place: dict[Node, int] = {node: n for n, node in enumerate(graph.inputs)}
+        self.donated: set[int] = set(graph.donatable)
+        self.direct: dict[Node, int] = {}
+        self.heirs: dict[Node, Node] = {}
+        self.outputs: list[int] = []
+        self.copies: list[tuple[Node, Node]] = []
+        for output in graph.outputs:
+            self.outputs.append(len(self.slots))
+            base = canonical(output)
+            if base in self.place or base in self.direct:
+                self.copies.append((_Copy(output), output))
+                self.place[self.copies[-1][0]] = len(self.slots)
+                self.donated.discard(self.place.get(base, -1))
+            else:
+                self.direct[base] = len(self.slots)
+            self.slots.append(Slot(output.type, "output"))
+        self.place.update(self.direct)
+
+    def slot(self, node: Node) -> int:
+        """The slot of a stored Node; a temporary gets one when it is first asked for."""
+        while node in self.heirs:
+            node = self.heirs[node]
+        found = self.place.get(node)
+        if found is None:
+            found = self.place[node] = self.temporary(node.type)
+        return found
+
+    def temporary(self, of: TensorType) -> int:
+        self.slots.append(Slot(of, "temporary"))
+        return len(self.slots) - 1
+
+    def scratch(self, of: Parameter) -> int:
+        return self.temporary(tensor_type((of.size,), of.dtype))
+
+    def may_overwrite(self, base: Node) -> bool:
+        """Whether a Node's buffer may hold something else once nobody reads the Node."""
+        if base.op is op.BUFFER:
+            return self.place[base] in self.donated
+        return base not in self.direct
+
+    def overwrite(self, base: Node, node: Node) -> None:
+        """`node` is computed in `base`'s buffer."""
+        before, after = self.place.get(base), self.place.get(node)
+        if before is None:  # a temporary: it lies where its heir lies
+            self.heirs[base] = node
+            return
+        self.donated.discard(before)
+        if after is None:
+            self.place[node] = before
+        else:
+            self.slots[after].alias = before
+
+    # donation -------------------------------------------------------------------------------
+
+    def donate(self, step: Lowered, last_reads: set[Node]) -> None:
+        """Let the outputs of a map overwrite donated inputs that it reads for the last time."""
+        stores = _map_stores(step.kernel)
+        if not stores or not self.donated:
+            return
+        choices: list[tuple[int, list[int]]] = []
+        loads = _loads(step.kernel)
+        for store in stores:
+            node = step.buffers[store.buffer]
+            slot = self.slots[self.place[node]] if node in self.place and node else None
+            if slot is None or slot.role != "output" or slot.alias is not None:
+                continue
+            fits = [
+                number
+                for number, base in enumerate(step.buffers)
+                if base in last_reads
+                and self.place.get(base) in self.donated  # type: ignore[arg-type]
+                and _same_memory(step.kernel, number, store.buffer)
+                and all(index is store.index for index in loads.get(number, ()))
+            ]
+            if fits:
+                choices.append((store.buffer, fits))
+        merged: dict[int, int] = {}
+        for written, fits in sorted(choices, key=lambda each: len(each[1])):
+            free = [number for number in fits if number not in merged]
+            if free:
+                merged[free[0]] = written
+                base, node = step.buffers[free[0]], step.buffers[written]
+                assert base is not None and node is not None
+                self.overwrite(base, node)
+        if merged:
+            _merge_buffers(step, merged)
+
+    # arena ----------------------------------------------------------------------------------
+
+    def lay_out(self, uses: Sequence[Iterable[int]]) -> int:
+        """Offsets of the temporaries, given the slots that each launch uses; the arena's size."""
+        first: dict[int, int] = {}
+        last: dict[int, int] = {}
+        for number, slots in enumerate(uses):
+            for slot in slots:
+                if self.slots[slot].role == "temporary":
+                    first.setdefault(slot, number)
+                    last[slot] = number
+        starts: dict[int, list[int]] = {}
+        ends: dict[int, list[int]] = {}
+        for slot in first:
+            starts.setdefault(first[slot], []).append(slot)
+            ends.setdefault(last[slot], []).append(slot)
+        arena = _Arena()
+        for number in range(len(uses)):
+            for slot in starts.get(number, ()):
+                self.slots[slot].offset = arena.take(self.slots[slot].type.nbytes)
+            for slot in ends.get(number, ()):
+                arena.give(self.slots[slot].offset, self.slots[slot].type.nbytes)
+        return arena.size
+
+
+class _Copy(Node):
+    """Stands for the buffer of an output that is a copy of something stored."""
+
+    __slots__ = ()
+
+    def __init__(self, of: Node) -> None:
+        super().__init__(of.signature, of.inputs, of.scalars, of.device, of.location)
+
+
+class _Arena:
+    """Best-fit allocation of ranges of bytes."""
+
+    def __init__(self) -> None:
+        self.size = 0
+        self.free: list[tuple[int, int]] = []  # (offset, length), ascending
+
+    def take(self, nbytes: int) -> int:
+        length = _aligned(nbytes)
+        if not length:
+            return 0
+        fits = [each for each in self.free if each[1] >= length]
+        if fits:
+            offset, have = best = min(fits, key=lambda each: each[1])
+            at = self.free.index(best)
+            self.free[at : at + 1] = [(offset + length, have - length)] if have > length else []
+            return offset
+        offset = self.size
+        if self.free and sum(self.free[-1]) == self.size:
+            offset = self.free.pop()[0]
+        self.size = offset + length
+        return offset
+
+    def give(self, offset: int, nbytes: int) -> None:
+        length = _aligned(nbytes)
+        if not length:
+            return
+        self.free.append((offset, length))
+        self.free.sort()
+        merged: list[tuple[int, int]] = []
+        for start, size in self.free:
+            if merged and sum(merged[-1]) == start:
+                merged[-1] = (merged[-1][0], merged[-1][1] + size)
+            else:
+                merged.append((start, size))
+        self.free = merged
+
+
+def _aligned(nbytes: int) -> int:
+    return -(-nbytes // _ALIGNMENT) * _ALIGNMENT
+
+
+def _map_stores(kernel: Kernel) -> list[Store]:
+    """The stores of a kernel that is nothing but plain stores; else none."""
+    stores: list[Store] = []
+    for statement in kernel.body:
+        if not isinstance(statement, Store) or statement.valid or statement.combine:
+            return []
+        stores.append(statement)
+    written = [each.buffer for each in stores]
+    return stores if len(set(written)) == len(written) else []
+
+
+def _loads(kernel: Kernel) -> dict[int, list[Value]]:
+    """The indices at which each buffer is loaded."""
+    found: dict[int, list[Value]] = {}
+    roots = [v for each in walk_statements(kernel.body) for v in statement_values(each)]
+    for value in walk_values(roots):
+        if value.op == "load":
+            found.setdefault(value.payload, []).append(value.args[0])
+    return found
+
+
+def _same_memory(kernel: Kernel, one: int, other: int) -> bool:
+    first, second = kernel.buffers[one], kernel.buffers[other]
+    return first.dtype is second.dtype and first.size == second.size and not first.written
+
+
+def _merge_buffers(step: Lowered, merged: dict[int, int]) -> None:
+    """Make each buffer in `merged` one with the buffer that it maps to."""
+    kernel = step.kernel
+    kept = [number for number in range(len(kernel.buffers)) if number not in merged]
+    renumbered = {number: at for at, number in enumerate(kept)}
+    for gone, target in merged.items():
+        renumbered[gone] = renumbered[target]
+    roots = [v for each in walk_statements(kernel.body) for v in statement_values(each)]
+    for value in walk_values(roots):
+        if value.op == "load":
+            value.payload = renumbered[value.payload]
+    for statement in kernel.body:
+        assert isinstance(statement, Store)
+        statement.buffer = renumbered[statement.buffer]
+    kernel.buffers = tuple([kernel.buffers[number] for number in kept])
+    step.buffers = [step.buffers[number] for number in kept]
