@@ -167,7 +167,7 @@ def _action(verdict: Verdict, number: int) -> str:
 
 
 def _article(name: str) -> str:
-    if name.endswith("s") or name.endswith(("code", "data")) or "parameters" in name:
+    if name.endswith(("s", "code", "data")) or "parameters" in name:
         return f"the {name}"
     return f"{'an' if name[0] in 'aeiou' else 'a'} {name}"
 
