@@ -9,6 +9,7 @@ from typing import Any
 import numpy
 
 from flambeau.graph.node import TensorType
+from flambeau.kernel.limits import Limits
 from flambeau.kernel.program import Program
 
 
@@ -42,9 +43,13 @@ class Executable(ABC):
 
 
 class Device(ABC):
-    """One place where programs run. `name` is PyTorch's device type ("cpu", "webgpu", …)."""
+    """One place where programs run. `name` is PyTorch's device type ("cpu", "webgpu", …).
+
+    `limits` bounds the kernels that are made for it.
+    """
 
     name: str
+    limits: Limits = Limits()
 
     @abstractmethod
     def from_numpy(self, array: numpy.ndarray[Any, Any], of: TensorType, copy: bool) -> Any:

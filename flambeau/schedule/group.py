@@ -21,7 +21,7 @@ from flambeau.graph.node import Node, walk
 from flambeau.kernel.index import Index, Indices, Linear
 from flambeau.kernel.lower import canonical
 from flambeau.kernel.map import Frame
-from flambeau.schedule.limits import DEAR, Limits
+from flambeau.kernel.limits import DEAR, Limits
 
 _OWN_GROUP = frozenset({op.SCAN, op.SORT, op.SCATTER, op.ASSIGN, op.CAT, op.CALL})
 _REARRANGING = frozenset({op.RESHAPE, op.PERMUTE, op.EXPAND})

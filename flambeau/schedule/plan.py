@@ -18,7 +18,7 @@ from flambeau.kernel.program import HostCall, Launch, Program
 from flambeau.kernel.scatter import lower_assign, lower_cat, lower_copy, lower_scatter
 from flambeau.kernel.sort import lower_sort
 from flambeau.schedule.group import Group, Grouper, bits
-from flambeau.schedule.limits import Limits
+from flambeau.kernel.limits import Limits
 from flambeau.schedule.memory import Call, Memory, Step
 
 _REGISTERED = (movement, reduce)  # importing them registers their rules
