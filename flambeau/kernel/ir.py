@@ -26,6 +26,9 @@ from flambeau.graph.dtype import DType
 
 MAXIMUM_RANK = 16
 
+DIVISION_BY_ZERO = -1
+"""The error code of an integer division by zero that no Check guards: a RuntimeError."""
+
 
 class Axis:
     """A loop's variable: counts 0, 1, …, extent - 1. Compared by identity."""

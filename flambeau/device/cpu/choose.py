@@ -1,0 +1,238 @@
+"""Which axis runs in vector lanes, and how many lanes: decided by counting memory accesses.
+
+A kernel is vectorised either over one axis of its domain (its inner loops then work on vectors),
+or, statement by statement, over an axis of its Folds and Loops. All depends on the kernel alone,
+never on the machine, so that sums are added up in the same order everywhere.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from functools import lru_cache
+
+from flambeau.device.cpu.values import Values, linear_terms
+from flambeau.kernel.ir import Axis, Check, Fold, Kernel, Loop, Sort, Statement, Store, Value
+
+LANES = 16
+"""Lanes of a vector whose elements have four bytes, for bodies with functions such as exp."""
+
+LIGHT = 4
+"""How many times as wide vectors are where a body only adds, multiplies and the like."""
+
+_WEIGHT = {"EXP": 14.0, "LOG": 20.0, "SIN": 30.0, "DIV": 4.0, "SQRT": 4.0, "IDIV": 8.0, "MOD": 10.0}
+_HEAVY = frozenset({"EXP", "LOG", "SIN"})
+
+
+@dataclass(frozen=True)
+class Choice:
+    """The domain's vector axis (or None: each statement has its own), and estimated work."""
+
+    axis: Axis | None
+    cost: float
+
+
+def reachable(statements: Iterable[Statement]) -> list[Value]:
+    """Every value that statements use, inner ones included."""
+    seen: dict[Value, None] = {}
+    stack = [value for each in statements for value in values_of(each)]
+    while stack:
+        value = stack.pop()
+        if value not in seen:
+            seen[value] = None
+            stack.extend(value.args)
+    return list(seen)
+
+
+def values_of(statement: Statement) -> list[Value]:
+    """The values that a statement names, and those of its body."""
+    if isinstance(statement, Fold):
+        return [statement.value, *_values_of_all(statement.body)]
+    if isinstance(statement, Loop):
+        return _values_of_all(statement.body)
+    if isinstance(statement, Store):
+        valid = [] if statement.valid is None else [statement.valid]
+        return [statement.index, statement.value, *valid]
+    if isinstance(statement, Check):
+        return [statement.condition, statement.detail]
+    assert isinstance(statement, Sort)
+    return [statement.source, statement.base, statement.stride, statement.scratch_base]
+
+
+def _values_of_all(statements: Iterable[Statement]) -> list[Value]:
+    return [value for each in statements for value in values_of(each)]
+
+
+def factor(index: Value, axis: Axis, values: Values) -> int | None:
+    """By how much an index grows with an axis; None where it is not linear in it."""
+    total = 0
+    for atom, times in linear_terms(index)[1]:
+        if atom.op == "axis":
+            total += times if atom.payload is axis else 0
+        elif axis in values.dependencies(atom):
+            return None
+    return total
+
+
+class Chooser:
+    """Estimates what a kernel costs with each choice."""
+
+    def __init__(self, kernel: Kernel, values: Values) -> None:
+        self.kernel = kernel
+        self.values = values
+        self._through: dict[Value, frozenset[Axis]] = {}
+
+    def domain(self) -> Choice:
+        """The best of: one domain axis in lanes, or every statement by itself."""
+        points = 1.0
+        for axis in self.kernel.domain:
+            points *= axis.extent
+        body = self.kernel.body
+        own = sum(self._alone(each, points) for each in body)
+        best = Choice(None, own)
+        if any(isinstance(each, Sort) for each in body):
+            return best
+        for axis in reversed(self.kernel.domain):
+            cost = sum(
+                self._cost(each, axis, points / axis.extent * _vectors(axis)) for each in body
+            )
+            if cost < best.cost:
+                best = Choice(axis, cost)
+        return best
+
+    def inner(self, statement: Fold | Loop) -> Axis | None:
+        """The axis of a Fold or Loop to run in lanes; None: no one."""
+        best, choice = self._cost(statement, None, 1.0), None
+        for axis in self._candidates(statement):
+            cost = self._cost(statement, axis, 1.0)
+            if cost < best:
+                best, choice = cost, axis
+        return choice
+
+    def _alone(self, statement: Statement, points: float) -> float:
+        if not isinstance(statement, Fold | Loop):
+            return self._cost(statement, None, points)
+        costs = [self._cost(statement, axis, points) for axis in self._candidates(statement)]
+        return min([self._cost(statement, None, points), *costs])
+
+    def _candidates(self, statement: Fold | Loop) -> Sequence[Axis]:
+        if isinstance(statement, Fold):
+            return () if statement.body else [each for each in statement.axes if each.extent > 1]
+        axis = statement.axes[-1]
+        return [axis] if axis.extent > 1 and self._independent(statement.body, axis) else []
+
+    def _independent(self, body: Sequence[Statement], axis: Axis) -> bool:
+        """Whether the points of a Loop's axis may run at once: each stores an element of its own."""
+        for each in body:
+            if isinstance(each, Sort):
+                return False
+            if isinstance(each, Store) and not factor(each.index, axis, self.values):
+                return False
+            if isinstance(each, Fold | Loop) and not self._independent(each.body, axis):
+                return False
+            if isinstance(each, Fold) and each.body:
+                return False
+        return True
+
+    # costs
+
+    def _cost(self, statement: Statement, axis: Axis | None, points: float) -> float:
+        """A statement's cost at `points` points of what is around it."""
+        if isinstance(statement, Fold | Loop):
+            inside = points
+            for each in statement.axes:
+                inside *= _vectors(each) if each is axis else each.extent
+            total = sum(self._cost(each, axis, inside) for each in statement.body)
+            if isinstance(statement, Fold):
+                loops = frozenset(statement.axes)
+                total += self._values([statement.value], axis, points, loops) + 0.5 * inside
+            return total
+        if isinstance(statement, Sort):
+            extent = max(statement.axis.extent, 2)
+            return points * extent * (extent.bit_length() * 6.0 + 4.0)
+        total = self._values(values_of(statement), axis, points, None)
+        if isinstance(statement, Store):
+            total += points * self._access(statement.index, axis)
+        return total
+
+    def _values(
+        self,
+        roots: Sequence[Value],
+        axis: Axis | None,
+        points: float,
+        loops: frozenset[Axis] | None,
+    ) -> float:
+        """All values under `roots`; those that do not depend on the loops count once a point."""
+        inside = points
+        for each in loops or ():
+            inside *= _vectors(each) if each is axis else each.extent
+        total = 0.0
+        seen: set[Value] = set()
+        stack = list(roots)
+        while stack:
+            value = stack.pop()
+            if value in seen:
+                continue
+            seen.add(value)
+            if value.op == "load":
+                stack.extend(value.args[1:])
+                stack.extend(a for a, _ in linear_terms(value.args[0])[1])
+            else:
+                stack.extend(value.args)
+            if value.op in ("const", "scalar", "axis", "result"):
+                continue
+            times = inside
+            if loops and loops.isdisjoint(self.values.dependencies(value)):
+                times = points
+            if value.op == "load":
+                total += times * self._access(value.args[0], axis)
+            else:
+                total += times * _WEIGHT.get(value.op, 0.7)
+        return total
+
+    def _access(self, index: Value, axis: Axis | None) -> float:
+        if axis is None:
+            return 1.0
+        found = factor(index, axis, self.values)
+        if found in (0, 1):
+            return 1.0
+        return LANES * 1.3 if found is not None else LANES * 1.6
+
+
+def _vectors(axis: Axis) -> float:
+    """How many vectors an axis takes; short ones are not worth as much."""
+    return max(1.0, -(-axis.extent // LANES)) + 0.25
+
+
+def width(extent: int, values: Iterable[Value]) -> int:
+    """How many lanes to take for an axis of `extent`."""
+    size, heavy, count = 1, False, 0
+    for each in values:
+        if each.op in ("const", "scalar", "axis"):
+            continue
+        count += 1
+        heavy = heavy or each.op in _HEAVY or count > 40
+        held = (
+            4 if each.dtype.is_floating_point and each.dtype.itemsize == 2 else each.dtype.itemsize
+        )
+        index = each.dtype.itemsize == 8 and not each.dtype.is_floating_point
+        size = max(size, 4 if index and each.op != "load" else held)
+    most = LANES * 4 // max(size, 4) * (1 if heavy else LIGHT)
+    return narrowed(extent, most)
+
+
+@lru_cache(maxsize=4096)
+def narrowed(extent: int, most: int) -> int:
+    """The power of two up to `most` that wastes little on an axis of `extent`."""
+    if extent >= 4 * most:
+        return most
+    best, chosen = None, most
+    lanes = most
+    while lanes >= min(4, most):
+        cost = -(-extent // lanes) * (lanes + 8)
+        if best is None or cost < best:
+            best, chosen = cost, lanes
+        lanes //= 2
+    while chosen // 2 >= extent and chosen > 2:
+        chosen //= 2
+    return chosen

@@ -1,0 +1,79 @@
+"""The cpu device."""
+
+from __future__ import annotations
+
+import platform
+from typing import Any
+
+import llvmlite.binding as llvm
+import numpy
+
+from flambeau.device import base
+from flambeau.device.cpu.compile import STATISTICS, Compiler
+from flambeau.device.cpu.executable import CpuExecutable, CpuLaunch
+from flambeau.device.cpu.memory import Arena, CpuBuffer, Pool, as_numpy
+from flambeau.device.cpu.runtime import Runtime
+from flambeau.graph.node import TensorType
+from flambeau.kernel.program import HostCall, Launch, Program
+
+
+class CpuDevice(base.Device):
+    """Runs programs as machine code that LLVM makes for this processor, on native threads."""
+
+    name = "cpu"
+
+    def __init__(self) -> None:
+        self.compiler = Compiler()
+        self.runtime = Runtime(self.compiler)
+        self.pool = Pool()
+        self.arena = Arena()
+        self._empty = numpy.zeros(8, numpy.int64)
+
+    def from_numpy(self, array: numpy.ndarray[Any, Any], of: TensorType, copy: bool) -> CpuBuffer:
+        if not copy and array.flags.c_contiguous and array.flags.aligned:
+            owner = array if array.size else self._empty
+            address = int(owner.__array_interface__["data"][0])
+            return CpuBuffer(of, (address, owner), None, None)
+        buffer = self.pool.allocate(of)
+        if of.size:
+            as_numpy(buffer, buffer.address, of)[...] = array
+        return buffer
+
+    def to_numpy(self, buffer: CpuBuffer) -> numpy.ndarray[Any, Any]:
+        return as_numpy(buffer, buffer.address, buffer.type)
+
+    def compile(self, program: Program) -> CpuExecutable:
+        steps: list[CpuLaunch | HostCall] = []
+        for each in program.launches:
+            steps.append(self._launch(each) if isinstance(each, Launch) else each)
+        return CpuExecutable(
+            self,
+            program.slots,
+            steps,
+            program.scalars,
+            program.inputs,
+            program.outputs,
+            program.arena,
+        )
+
+    def _launch(self, launch: Launch) -> CpuLaunch:
+        return CpuLaunch(
+            self.compiler.code(launch.kernel),
+            launch.kernel.name,
+            launch.slots,
+            launch.scalars,
+            launch.locations,
+            launch.errors,
+        )
+
+    def fingerprint(self) -> str:
+        return self.compiler.fingerprint()
+
+    def information(self) -> dict[str, str]:
+        return {
+            "processor": f"{self.compiler.processor} ({platform.machine()})",
+            "llvm": ".".join(map(str, llvm.llvm_version_info)),
+            "threads": str(self.runtime.threads),
+            "kernels compiled": str(STATISTICS.compiled),
+            "kernels loaded from disk": str(STATISTICS.loaded_from_disk),
+        }

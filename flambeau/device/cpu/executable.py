@@ -1,0 +1,247 @@
+"""A compiled program: tables in native memory, filled and run."""
+
+from __future__ import annotations
+
+import builtins
+import ctypes
+import struct
+from collections.abc import Sequence
+from typing import TYPE_CHECKING, Any
+
+from flambeau.device import base
+from flambeau.device.cpu import worker_ir
+from flambeau.device.cpu.compile import Code
+from flambeau.device.cpu.memory import as_numpy
+from flambeau.device.host import HOST_FUNCTIONS
+from flambeau.graph.dtype import DType
+from flambeau.graph.node import Location
+from flambeau.kernel import ir
+from flambeau.kernel.program import HostCall, Slot
+
+if TYPE_CHECKING:
+    from flambeau.device.cpu.device import CpuDevice
+
+SERIAL = 12000.0
+"""A launch of less estimated work than this is not worth a barrier."""
+
+WAKE = 30000.0
+"""A program of less estimated work than this is not worth waking threads."""
+
+Errors = dict[int, tuple[str, str, Location | None]]
+
+
+class CpuLaunch:
+    """One launch of a compiled kernel."""
+
+    __slots__ = ("code", "errors", "locations", "name", "scalars", "slots")
+
+    def __init__(
+        self,
+        code: Code,
+        name: str,
+        slots: tuple[int, ...],
+        scalars: tuple[int, ...],
+        locations: tuple[Location, ...],
+        errors: Errors,
+    ) -> None:
+        self.code = code
+        self.name = name
+        self.slots = slots
+        self.scalars = scalars
+        self.locations = locations
+        self.errors = errors
+
+    @property
+    def parallel(self) -> bool:
+        return self.code.items > 1 and self.code.cost >= SERIAL
+
+
+class Segment:
+    """Launches between two host calls: one job of worker_ir.py."""
+
+    __slots__ = ("job", "keep", "launches", "threaded")
+
+    def __init__(self, launches: list[CpuLaunch], place: dict[int, int], table: int, scalars: int):
+        self.launches = launches
+        work = sum(each.code.cost for each in launches if each.parallel)
+        self.threaded = work >= WAKE
+        self.keep: list[Any] = []
+        rows: list[int] = []
+        before = False
+        for number, each in enumerate(launches):
+            parallel = self.threaded and each.parallel
+            barrier = number > 0 and (parallel or before)
+            before = parallel
+            flags = worker_ir.PARALLEL * parallel | worker_ir.BARRIER * barrier
+            slots = self._numbers([place[slot] for slot in each.slots])
+            picks = self._numbers(each.scalars)
+            code = each.code
+            rows += [
+                code.address,
+                code.items,
+                flags,
+                slots,
+                len(each.slots),
+                picks,
+                len(each.scalars),
+            ]
+        self.job = self._numbers([self._numbers(rows), len(launches), table, scalars, 0])
+
+    def _numbers(self, values: Sequence[int]) -> int:
+        array = (ctypes.c_int64 * max(1, len(values)))(*values)
+        self.keep.append(array)
+        return ctypes.addressof(array)
+
+
+class CpuExecutable(base.Executable):
+    """See base.Executable. Runs hold the device's lock: programs share arena and threads."""
+
+    def __init__(
+        self,
+        device: CpuDevice,
+        slots: list[Slot],
+        steps: list[CpuLaunch | HostCall],
+        scalars: tuple[DType, ...],
+        inputs: tuple[int, ...],
+        outputs: tuple[int, ...],
+        arena: int,
+    ) -> None:
+        self.device = device
+        self.slots = slots
+        self.steps = steps
+        self.scalars = scalars
+        self.inputs = inputs
+        self.outputs = outputs
+        self.arena = arena
+        self._pool = device.pool
+        self._runtime = device.runtime
+        self._lay_out()
+        self._segments = self._cut()
+        launches = [each for each in steps if isinstance(each, CpuLaunch)]
+        self._scratch = max([each.code.scratch for each in launches], default=0)
+        self._room = max([len(each.slots) + len(each.scalars) for each in launches], default=0)
+
+    # building
+
+    def _lay_out(self) -> None:
+        """Give every slot a place in the table: inputs, then fresh outputs, then temporaries."""
+        place = {slot: number for number, slot in enumerate(self.inputs)}
+        fresh: list[int] = []
+        temporary: list[int] = []
+        for number, slot in enumerate(self.slots):
+            if slot.role == "output" and slot.alias is None:
+                fresh.append(number)
+            elif slot.role == "temporary":
+                temporary.append(number)
+        for each in (*fresh, *temporary):
+            place[each] = len(place)
+        for number, slot in enumerate(self.slots):
+            if slot.alias is not None:
+                place[number] = place[slot.alias]
+        self._place = place
+        self._fresh = [self.slots[each].type for each in fresh]
+        self._results = [place[each] for each in self.outputs]
+        self._offsets = [self.slots[each].offset for each in temporary]
+        count = len(self.inputs) + len(fresh) + len(temporary)
+        self._table = (ctypes.c_uint64 * max(1, count))()
+        self._first = struct.Struct(f"{len(self.inputs) + len(fresh)}Q")
+        self._rest = struct.Struct(f"{len(temporary)}Q")
+        self._base = -1
+        self._numbers = (ctypes.c_uint64 * max(1, len(self.scalars)))()
+        formats = ["d" if each.is_floating_point else "q" for each in self.scalars]
+        self._scalar_format = struct.Struct("=" + "".join(formats))
+
+    def _cut(self) -> list[Segment | HostCall]:
+        parts: list[Segment | HostCall] = []
+        group: list[CpuLaunch] = []
+        for each in (*self.steps, None):
+            if isinstance(each, CpuLaunch):
+                if each.code.items:
+                    group.append(each)
+                continue
+            if group:
+                table, scalars = ctypes.addressof(self._table), ctypes.addressof(self._numbers)
+                parts.append(Segment(group, self._place, table, scalars))
+                group = []
+            if each is not None:
+                parts.append(each)
+        return parts
+
+    # running
+
+    def run(self, inputs: Sequence[Any], scalars: Sequence[Any]) -> list[Any]:
+        runtime = self._runtime
+        with runtime.lock:
+            buffers = list(inputs)
+            for each in self._fresh:
+                buffers.append(self._pool.allocate(each))
+            self._first.pack_into(self._table, 0, *[each.address for each in buffers])
+            if scalars:
+                self._scalar_format.pack_into(self._numbers, 0, *scalars)
+            if self._base != self.device.arena.base or self._base == -1:
+                self._place_temporaries()
+            runtime.reserve(self._scratch, self._room)
+            for part in self._segments:
+                if isinstance(part, Segment):
+                    self._run_segment(part)
+                else:
+                    self._call_host(part, buffers)
+        return [buffers[each] for each in self._results]
+
+    def _place_temporaries(self) -> None:
+        arena = self.device.arena
+        arena.reserve(self.arena)
+        self._base = arena.base
+        addresses = [arena.base + each for each in self._offsets]
+        self._rest.pack_into(self._table, self._first.size, *addresses)
+
+    def _run_segment(self, segment: Segment) -> None:
+        runtime = self._runtime
+        ctypes.c_int64.from_address(segment.job + 32).value = runtime.records
+        state = runtime.start() if segment.threaded else 0
+        if state:
+            failed = runtime.run_together(segment.job, state)
+        else:
+            failed = runtime.run_alone(segment.job)
+        if failed:
+            self._raise(segment, *runtime.first_error(runtime.threads if state else 1))
+
+    def _raise(self, segment: Segment, launch: int, code: int, detail: int) -> None:
+        if code == ir.DIVISION_BY_ZERO:
+            locations = segment.launches[launch].locations
+            where = locations[-1] if locations else None
+            raise RuntimeError("ZeroDivisionError: integer division by zero" + _at(where))
+        kind, message, location = segment.launches[launch].errors[code]
+        error = getattr(builtins, kind, RuntimeError)
+        raise error(message.format(detail=detail) + _at(location))
+
+    def _call_host(self, call: HostCall, buffers: list[Any]) -> None:
+        results = HOST_FUNCTIONS[call.function](
+            call.attrs, *[self._array(each, buffers) for each in call.inputs]
+        )
+        for slot, result in zip(call.outputs, results, strict=True):
+            self._array(slot, buffers)[...] = result
+
+    def _array(self, slot: int, buffers: list[Any]) -> Any:
+        place, of = self._place[slot], self.slots[slot].type
+        owner = buffers[place] if place < len(buffers) else self.device.arena
+        return as_numpy(owner, self._table[place], of)
+
+    # looking
+
+    def describe(self) -> str:
+        lines: list[str] = []
+        for each in self.steps:
+            if isinstance(each, HostCall):
+                lines.append(f"host {each.function}: {each.inputs} -> {each.outputs}")
+                continue
+            how = "all threads" if each.parallel else "one thread"
+            lines.append(
+                f"launch {each.name}: slots {each.slots}, scalars {each.scalars}, "
+                f"{each.code.items} items, {how}"
+            )
+        return "\n".join(lines)
+
+
+def _at(location: Location | None) -> str:
+    return "" if location is None else f" (at {location[0]}:{location[1]})"

@@ -1,0 +1,257 @@
+"""exp, log and sin as polynomials, for scalars and vectors alike.
+
+Each function takes the emitter, the register type ("float" or "double"), the number of lanes and
+the name of the argument, and returns the name of the result. They follow the reductions of
+FreeBSD's msun (Sun Microsystems, 1993) and Cephes (Moshier, 1992), written anew for vectors.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+
+from flambeau.device.cpu.emit import Emitter, float_literal, suffix_of, vector_type
+
+
+class Vector:
+    """Writes instructions on one floating type at one width."""
+
+    def __init__(self, emitter: Emitter, kind: str, lanes: int) -> None:
+        self.emitter = emitter
+        self.kind = kind
+        self.lanes = lanes
+        self.type = vector_type(kind, lanes)
+        self.bits = "i32" if kind == "float" else "i64"
+        self.ints = vector_type(self.bits, lanes)
+        self.bools = vector_type("i1", lanes)
+
+    def number(self, value: float) -> str:
+        if self.kind == "float":
+            import numpy
+
+            value = float(numpy.float32(value))
+        text = float_literal(value)
+        return text if self.lanes == 1 else f"splat ({self.kind} {text})"
+
+    def integer(self, value: int) -> str:
+        return str(value) if self.lanes == 1 else f"splat ({self.bits} {value})"
+
+    def op(self, name: str, x: str, y: str) -> str:
+        return self.emitter.let(f"{name} {self.type} {x}, {y}")
+
+    def integer_op(self, name: str, x: str, y: str) -> str:
+        return self.emitter.let(f"{name} {self.ints} {x}, {y}")
+
+    def fma(self, x: str, y: str, z: str) -> str:
+        return self.emitter.fma(self.kind, self.lanes, x, y, z)
+
+    def compare(self, how: str, x: str, y: str) -> str:
+        return self.emitter.let(f"fcmp {how} {self.type} {x}, {y}")
+
+    def select(self, condition: str, x: str, y: str) -> str:
+        return self.emitter.let(
+            f"select {self.bools} {condition}, {self.type} {x}, {self.type} {y}"
+        )
+
+    def to_bits(self, x: str) -> str:
+        return self.emitter.let(f"bitcast {self.type} {x} to {self.ints}")
+
+    def from_bits(self, x: str) -> str:
+        return self.emitter.let(f"bitcast {self.ints} {x} to {self.type}")
+
+    def to_float(self, x: str) -> str:
+        return self.emitter.let(f"sitofp {self.ints} {x} to {self.type}")
+
+    def unary(self, intrinsic: str, x: str) -> str:
+        name = f"llvm.{intrinsic}.{suffix_of(self.kind, self.lanes)}"
+        return self.emitter.call(name, self.type, [(self.type, x)])
+
+    def polynomial(self, x: str, coefficients: Sequence[float]) -> str:
+        """Horner's scheme; the highest power's coefficient comes first."""
+        total = self.number(coefficients[0])
+        for each in coefficients[1:]:
+            total = self.fma(total, x, self.number(each))
+        return total
+
+
+_EXP = {
+    # kind: least and greatest argument that matter, magic rounder, mantissa bits, exponent bias,
+    # ln 2 in two parts, degree of the Taylor polynomial
+    "float": (-104.0, 89.0, 12582912.0, 23, 127, 0.693359375, -2.12194440054690583e-4, 7),
+    "double": (
+        -746.0,
+        710.0,
+        6755399441055744.0,
+        52,
+        1023,
+        6.93147180369123816490e-01,
+        1.90821492927058770002e-10,
+        13,
+    ),
+}
+
+
+def exp(emitter: Emitter, kind: str, lanes: int, x: str) -> str:
+    """eˣ = 2ⁿ · eʳ, |r| ≤ ln(2)/2; 2ⁿ in two factors so that denormal results come out right."""
+    v = Vector(emitter, kind, lanes)
+    least, most, magic, mantissa, bias, high, low, degree = _EXP[kind]
+    x = v.select(v.compare("ogt", x, v.number(most)), v.number(most), x)
+    x = v.select(v.compare("olt", x, v.number(least)), v.number(least), x)
+    rounded = v.fma(x, v.number(1 / math.log(2)), v.number(magic))
+    n = v.op("fsub", rounded, v.number(magic))
+    power = v.integer_op("sub", v.to_bits(rounded), v.to_bits(v.number(magic)))
+    r = v.fma(n, v.number(-high), x)
+    r = v.fma(n, v.number(-low), r)
+    p = v.polynomial(r, [1 / math.factorial(k) for k in range(degree, 1, -1)])
+    p = v.fma(v.op("fmul", r, r), p, r)
+    p = v.op("fadd", p, v.number(1.0))
+    half = v.integer_op("ashr", power, v.integer(1))
+    for part in (half, v.integer_op("sub", power, half)):
+        biased = v.integer_op("add", part, v.integer(bias))
+        p = v.op("fmul", p, v.from_bits(v.integer_op("shl", biased, v.integer(mantissa))))
+    return p
+
+
+_LOG = {
+    # kind: mantissa bits, bits of sqrt(1/2), least normal, ln 2 in two parts, polynomial in s²
+    "float": (
+        23,
+        0x3F3504F3,
+        2.0**-126,
+        6.9313812256e-01,
+        9.0580006145e-06,
+        (0.24279078841, 0.28498786688, 0.40000972152, 0.66666662693),
+    ),
+    "double": (
+        52,
+        0x3FE6A09E667F3BCD,
+        2.0**-1022,
+        6.93147180369123816490e-01,
+        1.90821492927058770002e-10,
+        (
+            1.479819860511658591e-01,
+            1.531383769920937332e-01,
+            1.818357216161805012e-01,
+            2.222219843214978396e-01,
+            2.857142874366239149e-01,
+            3.999999999940941908e-01,
+            6.666666666666735130e-01,
+        ),
+    ),
+}
+
+
+def log(emitter: Emitter, kind: str, lanes: int, x: str) -> str:
+    """x = 2ᵏ·m, sqrt(1/2) ≤ m < sqrt(2); log m = 2 atanh(s), s = (m - 1)/(m + 1)."""
+    v = Vector(emitter, kind, lanes)
+    mantissa, root, least, high, low, coefficients = _LOG[kind]
+    tiny = v.compare("olt", x, v.number(least))
+    scaled = v.select(tiny, v.op("fmul", x, v.number(2.0**mantissa)), x)
+    bits = v.to_bits(scaled)
+    k = v.integer_op("ashr", v.integer_op("sub", bits, v.integer(root)), v.integer(mantissa))
+    m = v.from_bits(v.integer_op("sub", bits, v.integer_op("shl", k, v.integer(mantissa))))
+    k_float = v.to_float(k)
+    k_float = v.select(tiny, v.op("fsub", k_float, v.number(float(mantissa))), k_float)
+    f = v.op("fsub", m, v.number(1.0))
+    s = v.op("fdiv", f, v.op("fadd", f, v.number(2.0)))
+    z = v.op("fmul", s, s)
+    r = v.op("fmul", z, v.polynomial(z, coefficients))
+    half = v.op("fmul", v.op("fmul", f, f), v.number(0.5))
+    inner = v.fma(s, v.op("fadd", half, r), v.op("fmul", k_float, v.number(low)))
+    total = v.op("fsub", v.op("fsub", half, inner), f)
+    result = v.op("fsub", v.op("fmul", k_float, v.number(high)), total)
+    result = v.select(v.compare("oeq", x, v.number(math.inf)), x, result)
+    result = v.select(v.compare("oeq", x, v.number(0.0)), v.number(-math.inf), result)
+    result = v.select(v.compare("olt", x, v.number(0.0)), v.number(math.nan), result)
+    return v.select(v.compare("uno", x, x), x, result)
+
+
+_SIN = (
+    1.58969099521155010221e-10,
+    -2.50507602534068634195e-08,
+    2.75573137070700676789e-06,
+    -1.98412698298579493134e-04,
+    8.33333333332248946124e-03,
+    -1.66666666666666324348e-01,
+)
+_COS = (
+    -1.13596475577881948265e-11,
+    2.08757232129817482790e-09,
+    -2.75573143513906633035e-07,
+    2.48015872894767294178e-05,
+    -1.38888888888741095749e-03,
+    4.16666666666666019037e-02,
+)
+_HALF_PI = (
+    1.57079632673412561417e00,
+    6.07710050630396597660e-11,
+    2.02226624871116645580e-21,
+    8.47842766036889956997e-32,
+)
+"""π/2 in parts of 33 bits, so that small multiples are exact."""
+
+LARGE_ANGLE = 1048576.0
+"""Beyond this the C library's sine is called lane by lane: its reduction is exact."""
+
+
+def sin(emitter: Emitter, kind: str, lanes: int, x: str) -> str:
+    """Reduced by multiples of π/2 and computed in double, for float too."""
+    wide = x
+    single = vector_type("float", lanes)
+    double = vector_type("double", lanes)
+    if kind == "float":
+        wide = emitter.let(f"fpext {single} {x} to {double}")
+    result = _sin_double(Vector(emitter, "double", lanes), wide)
+    if kind == "float":
+        result = emitter.let(f"fptrunc {double} {result} to {single}")
+    return result
+
+
+def _sin_double(v: Vector, x: str) -> str:
+    size = v.unary("fabs", x)
+    small = v.compare("ole", size, v.number(LARGE_ANGLE))
+    reduced = v.select(small, x, v.number(0.0))
+    n = v.unary("rint", v.op("fmul", reduced, v.number(2 / math.pi)))
+    quadrant = v.emitter.let(f"fptosi {v.type} {n} to {v.ints}")
+    r = reduced
+    for part in _HALF_PI:
+        r = v.fma(n, v.number(-part), r)
+    z = v.op("fmul", r, r)
+    sine = v.fma(v.op("fmul", r, z), v.polynomial(z, _SIN), r)
+    cosine = v.fma(v.op("fmul", z, z), v.polynomial(z, _COS), v.fma(z, v.number(-0.5), v.number(1)))
+    odd = v.integer_op("and", quadrant, v.integer(1))
+    is_odd = v.emitter.let(f"icmp ne {v.ints} {odd}, {v.integer(0)}")
+    result = v.select(is_odd, cosine, sine)
+    flip = v.integer_op("shl", v.integer_op("and", quadrant, v.integer(2)), v.integer(62))
+    result = v.from_bits(v.integer_op("xor", v.to_bits(result), flip))
+    # sin(-0.0) is -0.0, which the reduction would lose
+    result = v.select(v.compare("oeq", x, v.number(0.0)), x, result)
+    return _large_angles(v, x, small, result)
+
+
+def _large_angles(v: Vector, x: str, small: str, result: str) -> str:
+    """Replace the lanes whose angle is large, infinite or NaN."""
+    emitter = v.emitter
+    every = small
+    if v.lanes > 1:
+        name = f"llvm.vector.reduce.and.v{v.lanes}i1"
+        every = emitter.call(name, "i1", [(v.bools, small)])
+    label = emitter.number()
+    emitter.line(f"br label %near{label}\nnear{label}:")
+    emitter.line(f"br i1 {every}, label %done{label}, label %far{label}\nfar{label}:")
+    patched = result
+    for lane in range(v.lanes):
+        angle, chosen, old = x, small, patched
+        if v.lanes > 1:
+            angle = emitter.let(f"extractelement {v.type} {x}, i64 {lane}")
+            chosen = emitter.let(f"extractelement {v.bools} {small}, i64 {lane}")
+            old = emitter.let(f"extractelement {v.type} {patched}, i64 {lane}")
+        exact = emitter.call("sin", "double", [("double", angle)])
+        picked = emitter.let(f"select i1 {chosen}, double {old}, double {exact}")
+        if v.lanes > 1:
+            patched = emitter.let(f"insertelement {v.type} {patched}, double {picked}, i64 {lane}")
+        else:
+            patched = picked
+    emitter.line(f"br label %back{label}\nback{label}:")
+    emitter.line(f"br label %done{label}\ndone{label}:")
+    return emitter.let(f"phi {v.type} [ {result}, %near{label} ], [ {patched}, %back{label} ]")

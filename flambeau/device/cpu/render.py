@@ -1,0 +1,397 @@
+"""From a Kernel to the LLVM IR of one function.
+
+    void kernel(ptr buffers, ptr scalars, i64 begin, i64 end, ptr error, ptr scratch)
+
+runs the work items begin … end - 1. An item is a point of the domain's outer axes and a chunk of
+its vector axis; how the domain is cut into items depends on its shape only.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+
+from flambeau.device.cpu import convert, sort
+from flambeau.device.cpu.choose import Chooser, reachable, width
+from flambeau.device.cpu.emit import (
+    INDEX,
+    REGISTER_TYPES,
+    Emitter,
+    Operand,
+    vector_type,
+)
+from flambeau.device.cpu.values import Values
+from flambeau.graph import dtype as dtypes
+from flambeau.kernel.ir import Axis, Check, Fold, Kernel, Loop, Sort, Statement, Store
+
+ENTRY = "ptr %buffers, ptr %scalars, i64 %begin, i64 %end, ptr %error, ptr %scratch"
+
+CHUNK = 8192.0
+"""Estimated work of one item: enough that its overhead does not count."""
+
+UNROLL = 9
+"""Inner loops of up to this many steps are written out."""
+
+
+Body = Callable[[list[str]], list[str]]
+"""Writes a loop's body: takes what is carried, returns it updated."""
+
+
+@dataclass(frozen=True)
+class Target:
+    """What the code may use; one line a fact that changes what is written."""
+
+    fused: bool  # fused multiply-add
+    native_half: bool  # conversion from and to float16
+    vector_bytes: int  # of the widest registers
+    registers: int  # how many of them
+
+
+@dataclass(frozen=True)
+class Rendered:
+    """One kernel's code and how to run it."""
+
+    text: str
+    items: int
+    cost: float  # estimated, of the whole kernel, in vector instructions
+    scratch: int = 0  # bytes a thread
+
+
+class Renderer:
+    """Writes one kernel."""
+
+    def __init__(self, kernel: Kernel, target: Target) -> None:
+        self.kernel = kernel
+        self.target = target
+        self.emitter = Emitter(target.fused, target.native_half)
+        self.values = Values(self.emitter, kernel)
+        self.chooser = Chooser(kernel, self.values)
+        self.scratch = 0
+
+    def render(self, name: str) -> Rendered:
+        """The function `name` for the whole kernel."""
+        if any(axis.extent == 0 for axis in self.kernel.domain):
+            return Rendered(f"define void @{name}({ENTRY}) {{\n  ret void\n}}\n", 0, 0.0)
+        self.entry()
+        choice = self.chooser.domain()
+        if choice.axis is None:
+            items = self._scalar_domain()
+        else:
+            items = self._vector_domain(choice.axis, choice.cost)
+        return Rendered(self.text(name), items, choice.cost, self.scratch)
+
+    def text(self, name: str) -> str:
+        """The module: the function, and what it calls."""
+        lines = "\n".join(self.emitter.scopes[0].lines)
+        declarations = "\n".join(self.emitter.declarations)
+        body = f"define void @{name}({ENTRY}) {{\nentry:\n{lines}\nret void\n}}\n"
+        return f"{body}{declarations}\n"
+
+    def entry(self) -> None:
+        """Fetch the buffers' addresses and the scalars."""
+        emitter = self.emitter
+        for number in range(len(self.kernel.buffers)):
+            place = emitter.let(f"getelementptr ptr, ptr %buffers, i64 {number}")
+            emitter.line(f"%b{number} = load ptr, ptr {place}")
+        for number, dtype in enumerate(self.kernel.scalars):
+            place = emitter.let(f"getelementptr i64, ptr %scalars, i64 {number}")
+            if dtype.is_floating_point:
+                wide = Operand(emitter.let(f"load double, ptr {place}"), dtypes.float64)
+            else:
+                wide = Operand(emitter.let(f"load i64, ptr {place}"), dtypes.int64)
+            self.values.scalars.append(convert.cast(emitter, wide, dtype))
+
+    # the domain
+
+    def decode(self, axes: Sequence[Axis], item: str) -> None:
+        """Bind axes to the parts of a row-major position."""
+        emitter = self.emitter
+        wide = [axis for axis in axes if axis.extent > 1]
+        for axis in axes:
+            if axis.extent <= 1:
+                self.values.bind(axis, Operand("0", INDEX))
+        for number in range(len(wide) - 1, -1, -1):
+            axis = wide[number]
+            if number == 0:
+                self.values.bind(axis, Operand(item, INDEX))
+                break
+            rest = emitter.let(f"urem i64 {item}, {axis.extent}")
+            self.values.bind(axis, Operand(rest, INDEX))
+            item = emitter.let(f"udiv i64 {item}, {axis.extent}")
+
+    def _scalar_domain(self) -> int:
+        items = 1
+        for axis in self.kernel.domain:
+            items *= axis.extent
+        loop = self.emitter.open_loop("%begin", "%end")
+        self.decode(self.kernel.domain, loop.index)
+        self.statements(self.kernel.body)
+        self.emitter.close_loop(loop)
+        return items
+
+    def _vector_domain(self, axis: Axis, cost: float) -> int:
+        emitter = self.emitter
+        outer = [each for each in self.kernel.domain if each is not axis]
+        points = 1
+        for each in outer:
+            points *= each.extent
+        lanes = width(axis.extent, reachable(self.kernel.body))
+        full = axis.extent // lanes
+        each_vector = cost / points / max(1, -(-axis.extent // lanes))
+        vectors = max(1, min(int(CHUNK / max(each_vector, 0.1)), full))
+        chunks = max(1, -(-full // vectors))
+        loop = emitter.open_loop("%begin", "%end")
+        item = loop.index
+        low: str | int = 0
+        high: str | int = full * lanes
+        if chunks > 1:
+            chunk = emitter.let(f"urem i64 {item}, {chunks}")
+            item = emitter.let(f"udiv i64 {item}, {chunks}")
+            low = emitter.let(f"mul nsw i64 {chunk}, {vectors * lanes}")
+            last = emitter.let(f"icmp eq i64 {chunk}, {chunks - 1}")
+            end = emitter.let(f"add nsw i64 {low}, {vectors * lanes}")
+            high = emitter.let(f"select i1 {last}, i64 {full * lanes}, i64 {end}")
+        self.decode(outer, item)
+
+        def body(carried: list[str]) -> list[str]:
+            self.statements(self.kernel.body)
+            return []
+
+        if full:
+            self.vector_loop(axis, lanes, low, high, [], body)
+        if axis.extent % lanes:
+            if chunks > 1:
+                with emitter.branch(last):
+                    self.vector_tail(axis, lanes, [], body)
+            else:
+                self.vector_tail(axis, lanes, [], body)
+        emitter.close_loop(loop)
+        return points * chunks
+
+    def vector_loop(
+        self,
+        axis: Axis,
+        lanes: int,
+        low: str | int,
+        high: str | int,
+        carried: Sequence[tuple[str, str]],
+        body: Body,
+    ) -> list[str]:
+        """Run `body` with an axis in lanes, over whole vectors."""
+        emitter = self.emitter
+        if isinstance(low, int) and isinstance(high, int) and high - low == lanes:
+            emitter.push(lanes, None)
+            self.values.bind(axis, Operand(str(low), INDEX, lanes, 1))
+            results = body([init for _, init in carried])
+            emitter.pop()
+            return results
+        loop = emitter.open_loop(low, high, lanes, carried, lanes, None)
+        self.values.bind(axis, Operand(loop.index, INDEX, lanes, 1))
+        return emitter.close_loop(loop, body(loop.carried))
+
+    def vector_tail(
+        self,
+        axis: Axis,
+        lanes: int,
+        carried: Sequence[tuple[str, str]],
+        body: Body,
+        fixed: bool = False,
+    ) -> list[str]:
+        """Run `body` on the elements that do not fill a vector; `fixed` keeps the width."""
+        rest = axis.extent % lanes
+        while not fixed and lanes // 2 >= rest and lanes > 2:
+            lanes //= 2
+        bits = ", ".join("i1 true" if lane < rest else "i1 false" for lane in range(lanes))
+        self.emitter.push(lanes, None if rest == lanes else f"<{bits}>")
+        start = axis.extent - rest
+        self.values.bind(axis, Operand(str(start), INDEX, lanes, 1))
+        results = body([init for _, init in carried])
+        self.emitter.pop()
+        return results
+
+    # statements
+
+    def statements(self, body: Sequence[Statement]) -> None:
+        for each in body:
+            self.statement(each)
+
+    def statement(self, each: Statement) -> None:
+        if isinstance(each, Fold):
+            self._fold(each)
+        elif isinstance(each, Loop):
+            self._loop(each)
+        elif isinstance(each, Store):
+            self._store(each)
+        elif isinstance(each, Check):
+            self._check(each)
+        elif isinstance(each, Sort):
+            self.scratch = max(self.scratch, sort.render(self.emitter, self.values, each))
+        else:
+            raise NotImplementedError(f"the cpu device cannot run {type(each).__name__}")
+
+    def _store(self, store: Store) -> None:
+        valid = None if store.valid is None else self.values.value(store.valid)
+        operand = self.values.value(store.value)
+        self.values.store(store.buffer, store.index, operand, valid, store.combine)
+
+    def _check(self, check: Check) -> None:
+        condition = self.values.value(check.condition)
+        detail = self.values.value(check.detail)
+        lanes = condition.lanes
+        every = "true" if lanes == 1 else "splat (i1 true)"
+        kind = vector_type("i1", lanes)
+        failed = self.emitter.let(f"xor {kind} {condition.name}, {every}")
+        self.values.record_error(Operand(failed, dtypes.bool_, lanes), check.code, detail)
+
+    def _loop(self, loop: Loop) -> None:
+        if any(axis.extent == 0 for axis in loop.axes):
+            return
+        axis = self.chooser.inner(loop) if self.emitter.lanes == 1 else None
+
+        def body(carried: list[str]) -> list[str]:
+            self.statements(loop.body)
+            return carried
+
+        others = [each for each in loop.axes if each is not axis]
+        if axis is None:
+            self.nest(others, [], body)
+            return
+        lanes = width(axis.extent, reachable(loop.body))
+        chosen = axis
+
+        def vectors(carried: list[str]) -> list[str]:
+            whole = chosen.extent // lanes * lanes
+            if whole:
+                self.vector_loop(chosen, lanes, 0, whole, [], body)
+            if whole < chosen.extent:
+                self.vector_tail(chosen, lanes, [], body)
+            return carried
+
+        self.nest(others, [], vectors)
+
+    def nest(
+        self,
+        axes: Sequence[Axis],
+        carried: Sequence[tuple[str, str]],
+        body: Body,
+        unroll: bool = False,
+    ) -> list[str]:
+        """Run `body` at every point of `axes`, one after the other, handing on what is carried.
+
+        With `unroll`, loops of few steps are written out.
+        """
+        emitter = self.emitter
+        steps = 1
+        for axis in axes:
+            steps *= axis.extent
+        wide = [axis for axis in axes if axis.extent > 1]
+        emitter.push()
+        for axis in axes:
+            if axis.extent == 1:
+                self.values.bind(axis, Operand("0", INDEX))
+        if not wide:
+            results = body([init for _, init in carried])
+        elif unroll and steps <= UNROLL:
+            results = [init for _, init in carried]
+            for step in range(wide[0].extent):
+                emitter.push()
+                self.values.bind(wide[0], Operand(str(step), INDEX))
+                now = [(kind, name) for (kind, _), name in zip(carried, results, strict=True)]
+                results = self.nest(wide[1:], now, body, unroll)
+                emitter.pop()
+        else:
+            loop = emitter.open_loop(0, wide[0].extent, 1, carried)
+            self.values.bind(wide[0], Operand(loop.index, INDEX))
+            now = [(kind, name) for (kind, _), name in zip(carried, loop.carried, strict=True)]
+            results = emitter.close_loop(loop, self.nest(wide[1:], now, body, unroll))
+        emitter.pop()
+        return results
+
+    # folds
+
+    def _fold(self, fold: Fold) -> None:
+        values, emitter = self.values, self.emitter
+        if any(axis.extent == 0 for axis in fold.axes):
+            values.bind(fold, Operand(values.identity(fold.kind, fold.dtype), fold.dtype))
+            return
+        if emitter.lanes == 1:
+            axis = self.chooser.inner(fold)
+            if axis is not None:
+                values.bind(fold, self._vector_fold(fold, axis))
+                return
+        lanes = emitter.lanes if values.varies(fold.value) else 1
+        values.bind(fold, self._sequential_fold(fold, lanes))
+
+    def _sequential_fold(self, fold: Fold, lanes: int) -> Operand:
+        values, emitter = self.values, self.emitter
+        kind = vector_type(REGISTER_TYPES[fold.dtype.name], lanes)
+        init = values.identity(fold.kind, fold.dtype)
+        init = emitter.splat(REGISTER_TYPES[fold.dtype.name], init, lanes)
+
+        def body(carried: list[str]) -> list[str]:
+            name = emitter.spread(values.value(fold.value), lanes)
+            total = values.combined(fold.kind, fold.dtype, lanes, carried[0], name)
+            if fold.body:
+                values.bind(fold, Operand(total, fold.dtype, lanes))
+                self.statements(fold.body)
+            return [total]
+
+        (name,) = self.nest(fold.axes, [(kind, init)], body, unroll=not fold.body)
+        return Operand(name, fold.dtype, lanes)
+
+    def _vector_fold(self, fold: Fold, axis: Axis) -> Operand:
+        """Lanes accumulate by themselves; then a fixed tree joins them."""
+        values, emitter = self.values, self.emitter
+        scalar = REGISTER_TYPES[fold.dtype.name]
+        lanes = width(axis.extent, reachable([fold]))
+        kind = vector_type(scalar, lanes)
+        init = emitter.splat(scalar, values.identity(fold.kind, fold.dtype), lanes)
+
+        def body(carried: list[str]) -> list[str]:
+            name = emitter.spread(values.value(fold.value), lanes)
+            total = values.combined(fold.kind, fold.dtype, lanes, carried[0], name)
+            mask = emitter.mask
+            if mask is not None:
+                total = emitter.let(
+                    f"select <{lanes} x i1> {mask}, {kind} {total}, {kind} {carried[0]}"
+                )
+            return [total]
+
+        def vectors(carried: list[str]) -> list[str]:
+            whole = axis.extent // lanes * lanes
+            if whole:
+                carried = self.vector_loop(axis, lanes, 0, whole, [(kind, carried[0])], body)
+            if whole < axis.extent:
+                carried = self.vector_tail(axis, lanes, [(kind, carried[0])], body, fixed=True)
+            return carried
+
+        others = [each for each in fold.axes if each is not axis]
+        (name,) = self.nest(others, [(kind, init)], vectors)
+        return Operand(self._tree(fold, name, lanes), fold.dtype)
+
+    def _tree(self, fold: Fold, name: str, lanes: int) -> str:
+        emitter = self.emitter
+        scalar = REGISTER_TYPES[fold.dtype.name]
+        while lanes > 1:
+            half = lanes // 2
+            kind = f"<{lanes} x {scalar}>"
+            parts = []
+            for start in (0, half):
+                order = ", ".join(f"i32 {lane}" for lane in range(start, start + half))
+                parts.append(
+                    emitter.let(
+                        f"shufflevector {kind} {name}, {kind} poison, <{half} x i32> <{order}>"
+                    )
+                )
+            if half == 1:
+                parts = [
+                    emitter.let(f"extractelement <1 x {scalar}> {each}, i64 0") for each in parts
+                ]
+            name = self.values.combined(fold.kind, fold.dtype, half, *parts)
+            lanes = half
+        return name
+
+
+def render(kernel: Kernel, name: str, target: Target) -> Rendered:
+    """LLVM IR for a kernel, as a function of this name."""
+    return Renderer(kernel, target).render(name)
