@@ -6,11 +6,11 @@ from collections.abc import Callable, Iterable, Sequence
 from typing import Any
 
 from flambeau.autograd import derive
-from flambeau.autograd.history import History, is_leaf, release
 from flambeau.autograd.rules import RULES
 from flambeau.graph import build as b
 from flambeau.graph import op
 from flambeau.graph.composite import Composite
+from flambeau.graph.history import History, is_leaf, release
 from flambeau.graph.node import Node, walk
 
 

@@ -14,6 +14,7 @@ from typing import Any, NamedTuple
 from flambeau.graph import build as b
 from flambeau.graph import op
 from flambeau.graph.node import Node
+from flambeau.graph.node import node as new_node
 from flambeau.graph.op import Primitive
 
 Gradients = tuple[Node | None, ...]
@@ -265,7 +266,8 @@ def _transposed(x: Node) -> Node:
 @_rule(op.CONV, "inputs", "the other two modes of CONV")
 def _conv(node: Node, g: Node) -> Gradients:
     first, second = node.inputs
-    mode, *geometry, _spatial = node.attrs
+    mode, stride, padding, dilation, groups, _spatial = node.attrs
+    geometry = (stride, padding, dilation, groups)
     if mode == "forward":  # first: input, second: weight, g: output
         return (
             b.conv("input", g, second, *geometry, first.shape[2:]),
@@ -402,7 +404,7 @@ def _materialize(node: Node, g: Node) -> Gradients:
 
 @_rule(op.COPY, "", "g on the device of x")
 def _copy(node: Node, g: Node) -> Gradients:
-    return (b.node(op.COPY, (g,), (node.inputs[0].device,)),)
+    return (new_node(op.COPY, (g,), (node.inputs[0].device,)),)
 
 
 @_rule(op.ASSIGN, "", "g with zeros written through the view; g read through the view")

@@ -73,8 +73,11 @@ def tuple_type(items: Iterable[TensorType]) -> TupleType:
 class Operation(Protocol):
     """What a Node can compute: a Primitive of graph/op.py or a Composite."""
 
-    name: str
-    doc: str
+    @property
+    def name(self) -> str: ...
+
+    @property
+    def doc(self) -> str: ...
 
     def infer(self, attrs: tuple[Any, ...], types: tuple[Any, ...]) -> TensorType | TupleType:
         """The type of the result. Raises what PyTorch raises where the inputs do not fit."""
@@ -133,7 +136,7 @@ def signature_of(op: Operation, attrs: tuple[Any, ...], types: tuple[Any, ...]) 
 class ScalarRef(NamedTuple):
     """Stands for the plan's runtime scalar number `index` in a Node of an expanded graph."""
 
-    index: int
+    index: int  # type: ignore[assignment]  # hides tuple.index, which nobody needs here
 
 
 class Node:
@@ -173,7 +176,7 @@ class Node:
         self.location = location
         self.buffer: Any = None  # the device buffer, once computed
         self.requires_grad = False
-        self.history: Any = None  # autograd's record for this Node, see autograd/history.py
+        self.history: Any = None  # autograd's record for this Node, see graph/history.py
 
     @property
     def op(self) -> Operation:

@@ -9,9 +9,11 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
 
+import numpy
+
 from flambeau.graph import numpy_reference as reference
 from flambeau.graph import shapes
-from flambeau.graph.dtype import DType
+from flambeau.graph.dtype import DType, int64
 from flambeau.graph.node import Shape, TensorType, TupleType, tensor_type, tuple_type
 
 Attrs = tuple[Any, ...]
@@ -42,7 +44,7 @@ class Primitive:
         shape = self.shape(attrs, [each.shape for each in types])
         result = tensor_type(shape, self.dtype(attrs, [each.dtype for each in types]))
         if self.name == "SORT":
-            return tuple_type((result, tensor_type(shape, shapes.dtypes.int64)))
+            return tuple_type((result, tensor_type(shape, int64)))
         return result
 
     def __repr__(self) -> str:
@@ -71,7 +73,7 @@ def _no_reference(*_: Any) -> Any:
     raise RuntimeError("a source, a copy or a host call is run by the plan, not by the reference")
 
 
-np = reference.np
+np = numpy
 _unary = reference.unary
 _binary = reference.binary
 _compare = reference.compare

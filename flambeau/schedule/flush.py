@@ -14,12 +14,12 @@ from typing import Any
 from weakref import ref
 
 from flambeau import config, device
-from flambeau.autograd.history import keeps_inputs
 from flambeau.device.base import Executable
 from flambeau.graph import op
 from flambeau.graph.composite import placeholder
 from flambeau.graph.dtype import float32
 from flambeau.graph.graph import Graph
+from flambeau.graph.history import keeps_inputs
 from flambeau.graph.node import Node, tensor_type
 from flambeau.schedule.expand import expand
 
@@ -183,7 +183,7 @@ class _Walk:
 def _anchor(node: Node) -> Node:
     """What must be stored so that `node` can be had again by moving elements only."""
     while node.buffer is None and (
-        node.op in op.MOVEMENT and node.op is not op.CAT or node.op is op.DETACH
+        (node.op in op.MOVEMENT and node.op is not op.CAT) or node.op is op.DETACH
     ):
         node = node.inputs[0]
     return node

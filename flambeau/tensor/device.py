@@ -19,6 +19,9 @@ class device:  # noqa: N801  # PyTorch's name
 
     __slots__ = ("_outer", "index", "type")
 
+    type: str
+    index: int | None
+
     def __init__(self, type: str | device, index: int | None = None) -> None:  # noqa: A002
         name = type.type if isinstance(type, device) else type
         if not isinstance(name, str):

@@ -9,9 +9,9 @@ import numpy
 
 from flambeau import device as devices
 from flambeau.autograd import engine, published
-from flambeau.autograd.history import History
 from flambeau.autograd.mode import STATE
 from flambeau.graph import build
+from flambeau.graph.history import History
 from flambeau.graph.node import Node
 from flambeau.schedule import flush
 from flambeau.tensor.attach import method

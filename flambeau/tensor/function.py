@@ -6,9 +6,9 @@ from collections.abc import Sequence
 from typing import Any
 
 from flambeau.autograd import published
-from flambeau.autograd.history import History
 from flambeau.autograd.mode import STATE, no_grad
 from flambeau.graph import build, op
+from flambeau.graph.history import History
 from flambeau.graph.node import Node, node
 from flambeau.tensor.record import caller, derive
 from flambeau.tensor.tensor import Tensor

@@ -9,11 +9,11 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from flambeau import device as devices
-from flambeau.autograd.history import History
 from flambeau.autograd.mode import STATE
 from flambeau.autograd.rules import RULES
 from flambeau.graph import op
 from flambeau.graph.composite import Composite
+from flambeau.graph.history import History
 from flambeau.graph.node import Location, Node, Operation, TupleType, node
 from flambeau.schedule import flush
 
@@ -128,7 +128,7 @@ def record(
     if isinstance(made.type, TupleType):
         if made.requires_grad:
             _remember(made, inputs, None)
-        results = tuple(
+        results: Any = tuple(
             [
                 Tensor._own(derive(op.PICK, (made,), (number,), (), location))
                 for number in range(len(made.type.items))

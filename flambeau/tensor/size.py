@@ -18,7 +18,7 @@ class Size(tuple[int, ...]):
         return f"torch.Size({list(self)})"
 
     def __getitem__(self, index: object) -> object:  # type: ignore[override]  # Size of a slice
-        found = tuple.__getitem__(self, index)  # type: ignore[index, arg-type]  # as tuple's
+        found = tuple.__getitem__(self, index)  # type: ignore[call-overload]  # as tuple's
         return Size(found) if isinstance(index, slice) else found
 
     def __add__(self, other: tuple[int, ...]) -> Size:  # type: ignore[override]  # stays a Size

@@ -12,14 +12,15 @@ from typing import Any, Self
 import numpy
 
 from flambeau import device as devices
-from flambeau.autograd.history import History, is_leaf
 from flambeau.autograd.mode import STATE
 from flambeau.graph import dtype as dtypes
 from flambeau.graph import numpy_reference, op
 from flambeau.graph.composite import placeholder
 from flambeau.graph.dtype import DType
+from flambeau.graph.history import History, is_leaf
 from flambeau.graph.node import Node, Shape, TensorType, node, tensor_type
 from flambeau.schedule import flush
+from flambeau.tensor.attached import Attached
 from flambeau.tensor.device import default_device_name, device, device_of
 from flambeau.tensor.record import check_dtype, derive
 from flambeau.tensor.size import Size
@@ -38,7 +39,7 @@ class Storage:
         self.version = 0
 
 
-class Tensor:
+class Tensor(Attached):
     """A multi-dimensional array of one dtype on one device, recorded and computed when needed.
 
     PyTorch's torch.Tensor. Made by functions such as `tensor`, `zeros`, `randn`; the legacy
@@ -62,11 +63,18 @@ class Tensor:
 
     _storage: Storage
     _type: TensorType
+    _view: View | None
+    _base: Tensor | None
+    _leaf: bool
+    _tracks: bool
+    _grad: Tensor | None
+    _hooks: list[Callable[[Node], Node | None]] | None
+    _read_cache: tuple[Node, bool, Node] | None
 
     def __new__(cls, *args: Any, **kwargs: Any) -> Self:
         if cls is not Tensor:
             return object.__new__(cls)
-        return Tensor._legacy(*args, **kwargs)  # type: ignore[attr-defined, no-any-return]  # attached by ops/
+        return Tensor._legacy(*args, **kwargs)  # type: ignore[attr-defined]  # attached by ops/
 
     # making ------------------------------------------------------------------------------------
 
@@ -75,13 +83,13 @@ class Tensor:
         self = object.__new__(cls)
         self._storage = storage
         self._type = of
-        self._view: View | None = None
-        self._base: Tensor | None = None
+        self._view = None
+        self._base = None
         self._leaf = False
         self._tracks = True
-        self._grad: Tensor | None = None
-        self._hooks: list[Callable[[Node], Node | None]] | None = None
-        self._read_cache: tuple[Node, bool, Node] | None = None
+        self._grad = None
+        self._hooks = None
+        self._read_cache = None
         return self
 
     @classmethod
@@ -135,8 +143,8 @@ class Tensor:
         return held
 
     def _read_view(self) -> Node:
-        assert self._base is not None and self._view is not None
-        source = self._base._read() if self._tracks else self._value_node()
+        assert self._view is not None
+        source = self._owner()._read() if self._tracks else self._value_node()
         cached = self._read_cache
         if cached is not None and cached[0] is source and cached[1] == STATE.enabled:
             made = cached[2]
@@ -144,6 +152,13 @@ class Tensor:
             made = _through(source, self._view)
             self._read_cache = (source, STATE.enabled, made)
         return self._leaf_node(made) if self._leaf else made
+
+    def _owner(self) -> Tensor:
+        """The tensor that is the whole storage: a base may itself have become a view (t_())."""
+        owner = self
+        while owner._base is not None:
+            owner = owner._base
+        return owner
 
     def _value_node(self) -> Node:
         """The storage's Node, without its gradient."""
@@ -190,11 +205,10 @@ class Tensor:
         self._check_writable()
         storage = self._storage
         old = storage.node
-        if self._view is None:
+        if self._view is None or not self._view.steps:  # a view without steps is the whole
             new = value
         else:
-            assert self._base is not None
-            source = self._base._read() if self._tracks else self._value_node()
+            source = self._owner()._read() if self._tracks else self._value_node()
             new = derive(op.ASSIGN, (source, value), (self._view.steps,), self._view.starts)
             new.location = value.location
         if old.requires_grad and not self._tracks and not is_leaf(old):
