@@ -834,5 +834,5 @@ def test_rejected_code_is_shown(device: WebGpuDevice) -> None:
 def test_information(device: WebGpuDevice) -> None:
     facts = device.information()
     assert {"adapter", "backend", "type", "limits"} <= set(facts)
-    assert device.buffers == 7
+    assert device.limits.buffers == 7
     device.synchronize()

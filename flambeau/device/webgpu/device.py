@@ -18,6 +18,7 @@ from flambeau.device.webgpu.memory import Memory, Pool, WebGpuBuffer, size_class
 from flambeau.device.webgpu.render import STORAGE_BUFFERS
 from flambeau.device.webgpu.table import Step, from_bytes, lower
 from flambeau.graph.node import TensorType
+from flambeau.kernel.limits import Limits
 from flambeau.kernel.program import Program
 
 STATISTICS = {"compiled": 0, "hits": 0}
@@ -31,8 +32,7 @@ class WebGpuDevice(Device):
     """
 
     name = "webgpu"
-    buffers = STORAGE_BUFFERS - 1
-    """Storage buffers that a kernel may use: one is left to the record of its Checks."""
+    limits = Limits(buffers=STORAGE_BUFFERS - 1)  # one is left to the record of Checks
 
     def __init__(self) -> None:
         adapter.check_fork(-1)

@@ -29,9 +29,12 @@ class WebGpuExecutable(Executable):
         self.dispatches = [each for each in table.steps if isinstance(each, Step)]
         self.pipelines = [device.pipeline(each) for each in self.dispatches]
         self.used = sorted({slot for each in self.dispatches for slot in each.slots})
-        self.written = frozenset(
-            table.roots[each] for each in table.outputs if table.roots[each] != each
-        )
+        self.written = frozenset(table.inputs) & {
+            slot
+            for each in self.dispatches
+            for slot, access in zip(each.slots, each.access, strict=True)
+            if access == "w"
+        }
         self.fresh = [each for each in table.outputs if table.roots[each] == each]
         self.uniform = device.uniform(4 * len(table.words)) if table.words else None
         self.records = device.storage(table.records) if table.records else None
@@ -174,7 +177,7 @@ class WebGpuExecutable(Executable):
                 place = step.record // 4 + 2 * number
                 if words[place]:
                     text = message.replace("{detail}", str(0x7FFFFFFF - int(words[place + 1])))
-                    where = f" (computed at {file}:{line})" if file else ""
+                    where = f" (at {file}:{line})" if file else ""
                     raise getattr(builtins, name, RuntimeError)(text + where)
 
     # seeing -----------------------------------------------------------------------------------

@@ -262,26 +262,14 @@ class Renderer:
                 while number < len(statements) and isinstance(statements[number], Store):
                     group.append(statements[number])  # type: ignore[arg-type]  # a Store
                     number += 1
-                self.stores(group)
+                self.store_all(group)
             elif isinstance(statement, Sort):
                 self.sort(statement)
             else:
                 raise NotImplementedError(f"{type(statement).__name__} on webgpu")
 
-    def stores(self, group: Sequence[Store]) -> None:
-        """Stores in a row."""
-        if any(any(root in self.volatile for root in self._known(each)) for each in group[1:]):
-            for each in group:
-                self._store_all([each])
-            return
-        self._store_all(group)
-
-    def _known(self, store: Store) -> tuple[Value, ...]:
-        roots = roots_of(store)
-        self.analyse(roots)
-        return roots
-
-    def _store_all(self, group: Sequence[Store]) -> None:
+    def store_all(self, group: Sequence[Store]) -> None:
+        """Stores in a row: all values are computed, then all are written."""
         names = [self.need(roots_of(each)) for each in group]
         for each, rendered in zip(group, names, strict=True):
             self._store(each, rendered)

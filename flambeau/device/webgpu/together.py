@@ -112,15 +112,15 @@ class TogetherRenderer(Renderer):
         if self.aliased:
             self.line("workgroupBarrier();")
 
-    def _store_all(self, group: Sequence[Store]) -> None:
+    def store_all(self, group: Sequence[Store]) -> None:
         if self.alone:
-            super()._store_all(group)
+            super().store_all(group)
             return
         for each in group:
             self.need(roots_of(each))
         self._before_stores()
         self.open("if (lane == 0u)")
-        super()._store_all(group)
+        super().store_all(group)
         self.close()
 
     # sorting --------------------------------------------------------------------------------
