@@ -12,7 +12,7 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from typing import Any, Final, cast
 
-from flambeau.openness.errors import display_name
+from flambeau.openness.errors import as_list, display_name
 from flambeau.openness.evidence import Confidence, Evidence, Found
 from flambeau.openness.model_card import Card, Section, parse_card
 from flambeau.openness.tree import File, Tree, text_of
@@ -127,11 +127,11 @@ class Findings:
     """Everything that was seen: evidence per component, cards, and remarks."""
 
     tree: Tree
-    components: dict[int, Found] = field(default_factory=dict)
+    components: dict[int, Found] = field(default_factory=dict[int, Found])
     card: Card | None = None
     card_file: str = ""
-    notes: list[str] = field(default_factory=list)
-    headers: dict[str, WeightHeader] = field(default_factory=dict)
+    notes: list[str] = field(default_factory=list[str])
+    headers: dict[str, WeightHeader] = field(default_factory=dict[str, WeightHeader])
 
     def add(
         self,
@@ -311,7 +311,7 @@ def detect_results(findings: Findings) -> None:
 
 def _metric_values(index: Any) -> Iterator[float]:
     if isinstance(index, list):
-        for item in cast("list[Any]", index):
+        for item in as_list(index):
             yield from _metric_values(item)
     elif isinstance(index, dict):
         mapping = cast("dict[str, Any]", index)
@@ -333,7 +333,7 @@ def _count_numbers(text: str) -> int:
         if isinstance(value, dict):
             pending += list(cast("dict[str, Any]", value).values())
         elif isinstance(value, list):
-            pending += cast("list[Any]", value)
+            pending += as_list(value)
         elif isinstance(value, int | float) and not isinstance(value, bool):
             count += 1
     return count
@@ -394,7 +394,7 @@ def detect_data(findings: Findings) -> None:
         findings.add(number, f"data, {file.size:,} bytes", confidence, file.path)
     card = findings.card
     declared = card.front.get("datasets") if card else None
-    for name in cast("list[Any]", declared if isinstance(declared, list) else []):
+    for name in as_list(declared):
         if card and isinstance(name, str):
             text = f"the card names the data set {name!r}; its release and licence are elsewhere"
             address = f"https://huggingface.co/datasets/{name}" if "/" in name else ""

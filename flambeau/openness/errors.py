@@ -48,3 +48,8 @@ def optional_library(module: str, package: str) -> Any:
             f"pip install 'flambeau[{EXTRA}]' (or: pip install {package})",
             name=error.name,
         ) from error
+
+
+def as_list(value: Any) -> list[Any]:
+    """A value of unknown type as a list: itself where it is one, else empty."""
+    return value if isinstance(value, list) else []

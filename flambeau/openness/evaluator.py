@@ -60,19 +60,15 @@ class Judge(Protocol):
     def judge(self, model: ModelFile) -> dict[int, Judgement]: ...
 
 
-def _numbers() -> list[int]:
-    return []
-
-
 @dataclass
 class ClassStates:
     """Component numbers of one class, by state, in the official order."""
 
-    missing: list[int] = field(default_factory=_numbers)
-    included: list[int] = field(default_factory=_numbers)
-    invalid: list[int] = field(default_factory=_numbers)
-    unlicensed: list[int] = field(default_factory=_numbers)
-    optional: list[int] = field(default_factory=_numbers)
+    missing: list[int] = field(default_factory=list[int])
+    included: list[int] = field(default_factory=list[int])
+    invalid: list[int] = field(default_factory=list[int])
+    unlicensed: list[int] = field(default_factory=list[int])
+    optional: list[int] = field(default_factory=list[int])
 
     def as_json(self) -> dict[str, list[int]]:
         return {

@@ -53,7 +53,7 @@ class Found:
     """What speaks for one component."""
 
     number: int
-    evidence: list[Evidence] = field(default_factory=list)
+    evidence: list[Evidence] = field(default_factory=list[Evidence])
 
     @property
     def confidence(self) -> Confidence | None:

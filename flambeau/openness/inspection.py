@@ -59,7 +59,7 @@ class Proposal:
     component: Component
     found: Found
     license: str | None = None
-    license_evidence: list[Evidence] = field(default_factory=list)
+    license_evidence: list[Evidence] = field(default_factory=list[Evidence])
     path: str = ""
 
 
@@ -190,9 +190,8 @@ def _read_model_file(findings: Findings) -> None:
 def _distribution(licenses: list[LicenseFinding], doubts: list[str]) -> LicenseFinding | None:
     """The licence of the whole, if the folder says one thing about it."""
     whole = [f for f in licenses if f.scope == "" and f.content_type is None]
-    for finding in whole:
-        if not finding.is_usable:
-            doubts.append(f"{finding.evidence.place}: {finding.evidence.text}; not counted")
+    unusable = [finding.evidence for finding in whole if not finding.is_usable]
+    doubts += [f"{evidence.place}: {evidence.text}; not counted" for evidence in unusable]
     texts = [f for f in whole if f.kind == "text"]
     usable = [f for f in whole if f.is_usable]
     names = list(dict.fromkeys(f.name for f in usable))

@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import re
+import tomllib
 from dataclasses import dataclass
 from typing import Any, Final
 
 from flambeau.openness.components import ContentType
 from flambeau.openness.detection import CODE_SUFFIXES, Findings
-from flambeau.openness.errors import OpennessError, display_name
+from flambeau.openness.errors import OpennessError, as_list, display_name
 from flambeau.openness.evidence import Confidence, Evidence
 from flambeau.openness.license_text import MAXIMUM_BYTES, TextMatch, decode_license, identify_text
 from flambeau.openness.licenses import LicenseTable
@@ -106,7 +107,7 @@ def _from_text(file: File, text: str) -> LicenseFinding:
         )
         return LicenseFinding(title, False, scope, covered, "text", evidence)
     confidence = _weakest(matches)
-    name = " AND ".join(match.identifier or "" for match in matches)
+    name = " AND ".join(match.identifier for match in matches)
     said = "; ".join(_describe(match) for match in matches)
     evidence = Evidence(said, confidence, file.path, 1)
     return LicenseFinding(name, True, scope, covered, "text", evidence)
@@ -179,7 +180,7 @@ def _declared(findings: Findings, table: LicenseTable) -> list[LicenseFinding]:
     card = findings.card
     if card and card.front.get("license") is not None:
         tag = card.front["license"]
-        text = " AND ".join(map(str, tag)) if isinstance(tag, list) else str(tag)
+        text = " AND ".join(map(str, as_list(tag) or [tag]))
         if text == "other" and card.front.get("license_name"):
             text = str(card.front["license_name"])
         line = card.front_lines.get("license")
@@ -202,18 +203,16 @@ def _declaration(
 
 
 def _pyproject(tree: Tree, table: LicenseTable) -> list[LicenseFinding]:
-    import tomllib
-
     if not any(file.path == "pyproject.toml" for file in tree.files):
         return []
     text = text_of(tree, "pyproject.toml", 256 << 10)
     try:
         project: dict[str, Any] = tomllib.loads(text).get("project", {})
-        declared = project.get("license")
+        declared: Any = project.get("license")
     except (tomllib.TOMLDecodeError, AttributeError):
         return []
     if isinstance(declared, dict):
-        declared = declared.get("text")
+        declared = project["license"].get("text")
     if not isinstance(declared, str):
         return []
     at = text.find("license")

@@ -163,7 +163,7 @@ class TextMatch:
     """What a licence text is.
 
     Attributes:
-        identifier: the nearest SPDX identifier; None where no text comes near.
+        identifier: the nearest SPDX identifier.
         confidence: ``certain`` (the same words), ``likely`` (only names, titles, preamble or
             appendix differ) or ``doubtful``.
         coverage: the share of the licence's words that the file has.
@@ -173,7 +173,7 @@ class TextMatch:
         compared_with: the packaged text.
     """
 
-    identifier: str | None
+    identifier: str
     confidence: Confidence
     coverage: float
     added: tuple[Passage, ...] = ()
@@ -381,10 +381,10 @@ def _texts() -> Mapping[str, tuple[str, ...]]:
             words = words.replace(old, new)
         texts[identifier] = tuple(words.split())
     for identifier, (name, start, end) in _SHORTER.items():
-        words = texts[identifier]
-        first = _find(words, start, 50)
-        last = _find(words, end, first) if end else len(words)
-        texts[f"{identifier}#{name}"] = words[:first] + words[last:]
+        whole = texts[identifier]
+        first = _find(whole, start, 50)
+        last = _find(whole, end, first) if end else len(whole)
+        texts[f"{identifier}#{name}"] = whole[:first] + whole[last:]
     return texts
 
 

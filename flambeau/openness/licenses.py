@@ -15,7 +15,7 @@ from pathlib import Path
 from typing import Any, Final, cast
 
 from flambeau import config
-from flambeau.openness.errors import OpennessError
+from flambeau.openness.errors import OpennessError, as_list
 
 DATA: Final = Path(__file__).parent / "data"
 PACKAGED_TABLE: Final = DATA / "licenses.json"
@@ -266,7 +266,7 @@ def _records(document: Mapping[str, Any], file: str) -> Iterable[Mapping[str, An
     records = document.get("licenses")
     if not isinstance(records, list):
         raise OpennessError("expected a list of licences under 'licenses'", file)
-    for record in cast("list[Any]", records):
+    for record in as_list(records):
         if not isinstance(record, dict):
             raise OpennessError(f"a licence record must be an object, not {record!r:.80}", file)
         yield cast("dict[str, Any]", record)

@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import Any, Final, cast
 
 from flambeau.openness.components import BY_NAME, BY_NUMBER, DATASETS, ContentType
-from flambeau.openness.errors import OpennessError, optional_library
+from flambeau.openness.errors import OpennessError, as_list, optional_library
 from flambeau.openness.licenses import DATA
 from flambeau.openness.source import Document, KeyPath, PlainDate, load_yaml, parse_yaml
 
@@ -89,8 +89,8 @@ class ModelFile:
     entries: list[Entry]
     shared: dict[str, tuple[Any, Any]]
     release: dict[str, Any]
-    schema_errors: list[Note] = field(default_factory=list)
-    notes: list[Note] = field(default_factory=list)
+    schema_errors: list[Note] = field(default_factory=list[Note])
+    notes: list[Note] = field(default_factory=list[Note])
     refusal: Note | None = None
 
     def official_entries(self) -> dict[int, Entry]:
@@ -176,7 +176,7 @@ def _read_entries(model: ModelFile) -> None:
             document.line("release", "components"),
         )
     seen: dict[int, int | None] = {}
-    for index, item in enumerate(cast("list[Any]", components)):
+    for index, item in enumerate(as_list(components)):
         line = document.line("release", "components", index)
         if not isinstance(item, dict):
             raise OpennessError(
@@ -316,13 +316,11 @@ def _convert_first_layout(
     components = release.get("components")
     if not isinstance(components, list):
         return []
-    items = [
-        cast("dict[str, Any]", i) for i in cast("list[Any]", components) if isinstance(i, dict)
-    ]
+    items = [cast("dict[str, Any]", i) for i in as_list(components) if isinstance(i, dict)]
     if not any("license_name" in item or "location" in item for item in items):
         return []
     kept: list[Any] = []
-    for index, item in enumerate(cast("list[Any]", components)):
+    for index, item in enumerate(as_list(components)):
         converted = _convert_item(item)
         if converted is None:
             continue

@@ -62,11 +62,11 @@ class Card:
         problem: why the front matter could not be read.
     """
 
-    front: dict[str, Any] = field(default_factory=dict)
-    front_lines: dict[str, int] = field(default_factory=dict)
-    sections: list[Section] = field(default_factory=list)
-    citations: list[Citation] = field(default_factory=list)
-    arxiv: list[tuple[str, int]] = field(default_factory=list)
+    front: dict[str, Any] = field(default_factory=dict[str, Any])
+    front_lines: dict[str, int] = field(default_factory=dict[str, int])
+    sections: list[Section] = field(default_factory=list[Section])
+    citations: list[Citation] = field(default_factory=list[Citation])
+    arxiv: list[tuple[str, int]] = field(default_factory=list[tuple[str, int]])
     problem: str = ""
     text: str = ""
 

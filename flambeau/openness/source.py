@@ -56,7 +56,7 @@ class Document:
 
     data: Any
     file: str
-    lines: dict[KeyPath, int] = field(default_factory=dict)
+    lines: dict[KeyPath, int] = field(default_factory=dict[KeyPath, int])
 
     def line(self, *path: str | int) -> int | None:
         """The line of a value; of its nearest known parent where it has none itself."""

@@ -18,7 +18,7 @@ from functools import cache
 from typing import Any, Final
 
 from flambeau.openness.components import BY_NUMBER, Component
-from flambeau.openness.errors import optional_library
+from flambeau.openness.errors import as_list, optional_library
 from flambeau.openness.evaluator import Judgement
 from flambeau.openness.licenses import OPEN_DATA_LICENSES, LicenseTable
 from flambeau.openness.model import UNLICENSED, Entry, ModelFile, is_empty
@@ -181,10 +181,11 @@ def suitable_types(identifier: str, table: LicenseTable) -> set[str]:
 
 def _license_texts(model: ModelFile, entry: Entry) -> tuple[list[str], str | None]:
     """The licences of one entry after inheritance; a list is several licences."""
-    value, source = entry.license, "component"
+    value: Any = entry.license
+    source: str | None = "component"
     if value is None:
         value, source = model.shared_license(BY_NUMBER[entry.number].content_type)
-    values: list[Any] = value if isinstance(value, list) else [value]
+    values = as_list(value) or [value]
     texts = [
         UNLICENSED if is_empty(v) or str(v).strip().lower() == UNLICENSED else str(v).strip()
         for v in values

@@ -76,8 +76,8 @@ class Folder:
     root: Path
     maximum_files: int = MAXIMUM_FILES
     progress: Progress | None = None
-    files: list[File] = field(default_factory=list)
-    notes: list[str] = field(default_factory=list)
+    files: list[File] = field(default_factory=list[File])
+    notes: list[str] = field(default_factory=list[str])
     name: str = ""
 
     def __post_init__(self) -> None:
@@ -169,8 +169,8 @@ class Upload:
 
     name: str
     contents: Mapping[str, tuple[int, bytes]]
-    notes: list[str] = field(default_factory=list)
-    files: list[File] = field(default_factory=list)
+    notes: list[str] = field(default_factory=list[str])
+    files: list[File] = field(default_factory=list[File])
 
     def __post_init__(self) -> None:
         parts = [p for p in self.contents if not _in_skipped_folder(p)]

@@ -47,8 +47,8 @@ class WeightHeader:
     kind: str
     is_valid: bool
     detail: str
-    tensors: dict[str, Tensor] = field(default_factory=dict)
-    metadata: dict[str, str] = field(default_factory=dict)
+    tensors: dict[str, Tensor] = field(default_factory=dict[str, Tensor])
+    metadata: dict[str, str] = field(default_factory=dict[str, str])
 
 
 def read_header(tree: Tree, file: File) -> WeightHeader | None:
