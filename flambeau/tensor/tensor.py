@@ -11,8 +11,8 @@ from typing import Any, Self
 
 import numpy
 
-from flambeau import device as devices
 from flambeau.autograd.mode import STATE
+from flambeau.device import base as devices
 from flambeau.graph import dtype as dtypes
 from flambeau.graph import numpy_reference, op
 from flambeau.graph.composite import placeholder

@@ -1,0 +1,467 @@
+"""Reading and writing by index tensors: gather, scatter, index_select, index_add, take, masks, …"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from typing import Any
+
+import numpy
+
+from flambeau.graph import build as b
+from flambeau.graph import op
+from flambeau.graph.dtype import bool_, int32, int64
+from flambeau.graph.node import Node, Shape
+from flambeau.ops.axes import axis_of, title
+from flambeau.ops.composite import composite
+from flambeau.ops.index import checked, put_places, take_places, wrapped
+from flambeau.ops.promote import number_node
+from flambeau.ops.publish import public
+from flambeau.ops.view import expand, reshape
+from flambeau.tensor.record import derive, record
+from flambeau.tensor.tensor import Tensor
+
+
+def _index64(index: Tensor, function: str) -> Tensor:
+    """An index as int64. Raises RuntimeError for other than int32 and int64."""
+    if index._type.dtype is int64:
+        return index
+    if index._type.dtype is not int32:
+        raise RuntimeError(f"{function}(): Expected dtype int32/int64 for index")
+    return record(op.CAST, (index,), (int64,))
+
+
+# along one dimension, element by element ----------------------------------------------------------
+
+
+def _linear(index: Node, shape: Shape, axis: int) -> Node:
+    """Where in a flat array of `shape` the element lies that `index` names along `axis`."""
+    total: Node | None = None
+    for place, extent in enumerate(shape):
+        if place == axis:
+            term = checked(index, axis, extent)
+        else:
+            own = index.shape[place]
+            line = tuple([own if other == place else 1 for other in range(len(shape))])
+            term = b.reshape(b.iota(own), line)
+        stride = math.prod(shape[place + 1 :])
+        if stride != 1:
+            term = b.mul(term, b.constant(stride, int64))
+        total = term if total is None else b.add(total, term)
+    assert total is not None
+    return b.expand(total, index.shape)
+
+
+@composite(saves="1")
+def gather_along(input: Tensor, index: Tensor, axis: int) -> Tensor:
+    """input at index along axis, the other coordinates being the index's own."""
+    x, places = input._read(), index._read()
+    flat = b.reshape(x, (x.type.size,))
+    return Tensor._traced(b.gather(flat, _linear(places, x.shape, axis), 0))
+
+
+def _check_gather(input: Tensor, axis: int, index: Tensor, function: str) -> None:
+    shape, places = input._type.shape, index._type.shape
+    if max(len(shape), 1) != max(len(places), 1):
+        raise RuntimeError(
+            "Index tensor must have the same number of dimensions as input tensor"
+            if function == "gather"
+            else "Index tensor must have the same number of dimensions as self tensor"
+        )
+    for place, (extent, wanted) in enumerate(zip(shape, places, strict=False)):
+        if place != axis and wanted > extent:
+            raise RuntimeError(
+                f"Size does not match at dimension {place} expected index {list(places)} to be no "
+                f"larger than self {list(shape)} apart from dimension {axis}"
+            )
+
+
+@public()
+def gather(input: Tensor, dim: int, index: Tensor, *, sparse_grad: bool = False) -> Tensor:
+    """result[i][j] = input[i][index[i][j]] for dim 1, and so for every dim.
+
+    An index out of range raises IndexError when the result is computed.
+    """
+    places = _index64(index, "gather")
+    axis = axis_of(dim, input.ndim)
+    _check_gather(input, axis, places, "gather")
+    if not input.ndim:
+        return reshape(gather(reshape(input, (1,)), 0, reshape(places, (-1,))), index._type.shape)
+    if not places.ndim:
+        return reshape(gather(input, 0, reshape(places, (1,))), ())
+    return gather_along(input, places, axis)
+
+
+@public()
+def take_along_dim(input: Tensor, indices: Tensor, dim: int | None = None) -> Tensor:
+    """gather with the other dimensions broadcast; without `dim` both are flattened."""
+    if dim is None:
+        return gather(reshape(input, (-1,)), 0, reshape(indices, (-1,)))
+    axis = axis_of(dim, input.ndim)
+    if input.ndim != indices.ndim:
+        raise RuntimeError(
+            "torch.take_along_dim(): input and indices should have the same number of dimensions, "
+            f"but got {input.ndim} dimensions for input, and {indices.ndim} dimensions for indices"
+        )
+    both = [
+        max(one, other) if 0 not in (one, other) else 0
+        for one, other in zip(input._type.shape, indices._type.shape, strict=True)
+    ]
+    wide = [input._type.shape[axis] if place == axis else n for place, n in enumerate(both)]
+    deep = [indices._type.shape[axis] if place == axis else n for place, n in enumerate(both)]
+    return gather(expand(input, tuple(wide)), axis, expand(indices, tuple(deep)))
+
+
+@composite(saves="1")
+def scatter_along(input: Tensor, index: Tensor, source: Tensor, axis: int, mode: str) -> Tensor:
+    """input with source written at index along axis: set, add, mul or max."""
+    x, places, value = input._read(), index._read(), source._read()
+    flat = b.reshape(x, (x.type.size,))
+    value = b.slice_(value, (0,) * len(places.shape), places.shape)
+    linear = b.reshape(_linear(places, x.shape, axis), (places.type.size,))
+    written = b.scatter(flat, linear, b.reshape(value, linear.shape), 0, mode)
+    return Tensor._traced(b.reshape(written, x.shape))
+
+
+def _scatter(
+    input: Tensor, dim: int, index: Tensor, source: Any, mode: str, function: str = "scatter"
+) -> Tensor:
+    places = _index64(index, function)
+    axis = axis_of(dim, input.ndim)
+    if not isinstance(source, Tensor):
+        number = Tensor._own(derive(op.RESHAPE, (_number(source, input),), (1,) * places.ndim))
+        source = expand(number, places._type.shape)
+    if source._type.dtype is not input._type.dtype:
+        raise RuntimeError(f"{function}(): Expected self.dtype to be equal to src.dtype")
+    if not places._type.size:
+        return record(op.MATERIALIZE, (input,))
+    shape = input._type.shape
+    flat = not shape or not places.ndim or not source.ndim
+    if flat:
+        one, two, three = (reshape(each, (-1,)) for each in (input, places, source))
+        return reshape(scatter_along(one, two, three, 0, mode), shape)
+    _check_gather(input, places.ndim and axis, places, function)
+    if source.ndim != places.ndim or any(
+        wanted > extent
+        for wanted, extent in zip(places._type.shape, source._type.shape, strict=True)
+    ):
+        raise RuntimeError(
+            f"Expected index {list(places._type.shape)} to be no larger than self {list(shape)} "
+            f"apart from dimension {axis} and to be no larger size than src "
+            f"{list(source._type.shape)}"
+        )
+    return scatter_along(input, places, source, axis, mode)
+
+
+def _number(value: Any, like: Tensor) -> Node:
+    node = number_node(value, like._type.dtype)
+    node.device = like._storage.node.device
+    return node
+
+
+@public(inplace=True)
+def scatter(
+    input: Tensor,
+    dim: int,
+    index: Tensor,
+    src: Any = None,
+    *,
+    value: Any = None,
+    reduce: str | None = None,
+) -> Tensor:
+    """input with src (a tensor or a number) written at index along dim: gather's counterpart.
+
+    Where an index repeats, the last one wins. `reduce` "add" or "multiply" combines instead.
+    """
+    modes = {None: "set", "add": "add", "multiply": "mul"}
+    if reduce not in modes:
+        raise RuntimeError("reduce argument must be either add or multiply.")
+    return _scatter(input, dim, index, value if src is None else src, modes[reduce])
+
+
+@public(inplace=True)
+def scatter_add(input: Tensor, dim: int, index: Tensor, src: Tensor) -> Tensor:
+    """input with src added at index along dim, in the order of index."""
+    return _scatter(input, dim, index, src, "add", "scatter_add")
+
+
+@public(inplace=True)
+def scatter_reduce(
+    input: Tensor, dim: int, index: Tensor, src: Tensor, reduce: str, *, include_self: bool = True
+) -> Tensor:
+    """input combined with src at index along dim: sum, prod, mean, amax or amin.
+
+    Without include_self the old values at the index do not take part.
+    """
+    if reduce not in ("sum", "prod", "mean", "amax", "amin"):
+        raise RuntimeError(
+            "reduce argument must be either sum, prod, mean, amax or amin, got " + str(reduce)
+        )
+    start = input
+    if not include_self:
+        start = _scatter(input, dim, index, _identity(reduce, input), "set", "scatter_reduce")
+    if reduce == "amin":
+        low = _scatter(
+            record(op.NEG, (start,)), dim, index, record(op.NEG, (src,)), "max", "scatter_reduce"
+        )
+        return record(op.NEG, (low,))
+    mode = {"sum": "add", "mean": "add", "prod": "mul", "amax": "max"}[reduce]
+    total = _scatter(start, dim, index, src, mode, "scatter_reduce")
+    return _mean_of(total, input, dim, index, include_self) if reduce == "mean" else total
+
+
+def _mean_of(total: Tensor, input: Tensor, dim: int, index: Tensor, include_self: bool) -> Any:
+    dtype, device = input._type.dtype, input._storage.node.device
+    zeros = b.full(input._type.shape, 1 if include_self else 0, dtype)
+    count = record(op.MATERIALIZE, (zeros,), device=device)
+    count = _scatter(count, dim, index, 1, "add", "scatter_reduce")
+    one = number_node(1, dtype)
+    count = record(op.MAX, (count, one))
+    return record(op.DIV if dtype.is_floating_point else op.IDIV, (total, count))
+
+
+def _identity(reduce: str, like: Tensor) -> Any:
+    dtype = like._type.dtype
+    if reduce in ("sum", "mean"):
+        return 0
+    if reduce == "prod":
+        return 1
+    sign = 1 if reduce == "amin" else -1
+    if dtype.is_floating_point:
+        return sign * math.inf
+    limits = numpy.iinfo(dtype.numpy)
+    return int(limits.max) if sign > 0 else int(limits.min)
+
+
+# along one dimension, whole slices --------------------------------------------------------------
+
+
+def _vector(index: Tensor, function: str) -> Tensor:
+    if index.ndim > 1:
+        raise IndexError(f"{function}(): Index is supposed to be a vector")
+    if index._type.dtype not in (int32, int64):
+        raise RuntimeError(f"{function}(): Expected dtype int32 or int64 for index")
+    return _index64(reshape(index, (-1,)), function)
+
+
+@public()
+def index_select(input: Tensor, dim: int, index: Tensor) -> Tensor:
+    """The slices along dim that the vector `index` names, which must not be negative."""
+    places = _vector(index, "index_select")
+    if not input.ndim:
+        return reshape(index_select(reshape(input, (1,)), 0, places), ())
+    return record(op.GATHER, (input, places), (axis_of(dim, input.ndim),))
+
+
+def _put(
+    input: Tensor, dim: int, index: Tensor, source: Tensor, mode: str, function: str
+) -> Tensor:
+    places = _vector(index, function)
+    axis = axis_of(dim, input.ndim)
+    if source._type.dtype is not input._type.dtype:
+        raise RuntimeError(
+            f"{function}(): self ({title(input)}) and source ({title(source)}) must have the "
+            "same scalar type"
+        )
+    if not input.ndim:
+        one = _put(reshape(input, (1,)), 0, places, reshape(source, (-1,)), mode, function)
+        return reshape(one, ())
+    if source.ndim != input.ndim or source._type.shape[axis] != places._type.size:
+        given = source._type.shape[axis] if source.ndim > axis else 1
+        raise RuntimeError(
+            f"{function}(): Number of indices ({places._type.size}) should be equal to "
+            f"source.size(dim): ({given}), for dim: {axis}"
+        )
+    return record(op.SCATTER, (input, places, source), (axis, mode))
+
+
+@public(inplace=True)
+def index_add(input: Tensor, dim: int, index: Tensor, source: Tensor, *, alpha: Any = 1) -> Tensor:
+    """input with alpha times the slices of source added at index along dim."""
+    if alpha != 1:
+        source = record(op.MUL, (source, number_node(alpha, source._type.dtype)))
+    return _put(input, dim, index, source, "add", "index_add_")
+
+
+@public(inplace=True)
+def index_copy(input: Tensor, dim: int, index: Tensor, source: Tensor) -> Tensor:
+    """input with the slices of source written at index along dim."""
+    return _put(input, dim, index, source, "set", "index_copy_")
+
+
+@public(inplace=True)
+def index_fill(input: Tensor, dim: int, index: Tensor, value: Any) -> Tensor:
+    """input with a number (or 0-d tensor) written into the slices at index along dim."""
+    places = _vector(index, "index_fill_")
+    axis = axis_of(dim, input.ndim)
+    if isinstance(value, Tensor):
+        if value.ndim:
+            raise RuntimeError(
+                "index_fill_ only supports a 0-dimensional value tensor, but got tensor with "
+                f"{value.ndim} dimension(s)."
+            )
+        node = derive(op.CAST, (value._read(),), (input._type.dtype,))
+    else:
+        node = _number(value, input)
+    shape = list(input._type.shape)
+    if shape:
+        shape[axis] = places._type.size
+    source = record(op.EXPAND, (node,), (tuple(shape),), device=input._storage.node.device)
+    return _put(input, dim, places, source, "set", "index_fill_")
+
+
+@public(inplace=True)
+def index_put(
+    input: Tensor, indices: Sequence[Tensor], values: Tensor, accumulate: bool = False
+) -> Tensor:
+    """input[indices] = values as a new tensor; accumulate adds, also where an index repeats."""
+    if input._type.dtype is not values._type.dtype:
+        raise RuntimeError(
+            "Index put requires the source and destination dtypes match, got "
+            f"{title(input)} for the destination and {title(values)} for the source."
+        )
+    advanced = []
+    axis = 0
+    for each in indices:
+        if each is None:
+            axis += 1
+            continue
+        advanced.append((axis, each))
+        axis += each.ndim if each._type.dtype is bool_ else 1
+    if axis > input.ndim:
+        raise IndexError(f"too many indices for tensor of dimension {input.ndim}")
+    return put_places(input, advanced, values, "add" if accumulate else "set")
+
+
+@composite(saves="1")
+def take_flat(input: Tensor, index: Tensor) -> Tensor:
+    """Elements of the flattened input; negative places count from the end."""
+    x = input._read()
+    flat = b.reshape(x, (x.type.size,))
+    return Tensor._traced(b.gather(flat, wrapped(index._read(), x.type.size), 0))
+
+
+@public()
+def take(input: Tensor, index: Tensor) -> Tensor:
+    """input, flattened, at index."""
+    return take_flat(input, _index64(index, "take"))
+
+
+# masks ------------------------------------------------------------------------------------------
+
+
+@public(inplace=True)
+def masked_fill(input: Tensor, mask: Tensor, value: Any) -> Tensor:
+    """value (a number or a 0-d tensor) where mask holds, else input."""
+    if mask._type.dtype is not bool_:
+        raise RuntimeError(
+            "masked_fill_ only supports boolean masks, but got mask with dtype "
+            f"{mask._type.dtype.name}"
+        )
+    dtype = input._type.dtype
+    if isinstance(value, Tensor):
+        if value.ndim:
+            raise RuntimeError(
+                "masked_fill_ only supports a 0-dimensional value tensor, but got tensor with "
+                f"{value.ndim} dimension(s)."
+            )
+        node: Any = value
+        if value._type.dtype is not dtype:
+            node = derive(op.CAST, (value._read(),), (dtype,))
+    else:
+        if isinstance(value, float) and not dtype.is_floating_point:
+            raise RuntimeError(f"value cannot be converted to type {dtype.name} without overflow")
+        node = number_node(value, dtype)
+    return record(op.WHERE, (mask, node, input))
+
+
+@public()
+def masked_select(input: Tensor, mask: Tensor) -> Tensor:
+    """The elements where mask holds, as a vector; the mask is read on the host."""
+    if mask._type.dtype is not bool_:
+        raise RuntimeError("masked_select: expected BoolTensor for mask")
+    from flambeau.graph.shapes import broadcast
+
+    shape = broadcast(input._type.shape, mask._type.shape)
+    chosen = expand(mask, shape)
+    if not shape:
+        return take_places(reshape(input, (1,)), [(0, reshape(chosen, (1,)))])
+    return take_places(expand(input, shape), [(0, chosen)])
+
+
+@composite(saves="1")
+def _masked_scatter(input: Tensor, mask: Tensor, source: Tensor) -> Tensor:
+    x, where, values = input._read(), mask._read(), source._read()
+    flat = b.reshape(b.expand(where, x.shape), (x.type.size,))
+    count = b.scan("add", b.cast(flat, int64), 0)
+    place = b.where(flat, b.add(count, b.constant(-1, int64)), b.constant(0, int64))
+    taken = b.gather(b.reshape(values, (values.type.size,)), place, 0)
+    return Tensor._traced(b.where(b.expand(where, x.shape), b.reshape(taken, x.shape), x))
+
+
+@public(inplace=True)
+def masked_scatter(input: Tensor, mask: Tensor, source: Tensor) -> Tensor:
+    """The elements of source, in order, where mask holds, else input."""
+    if input._type.dtype is not source._type.dtype:
+        raise RuntimeError(
+            "masked_scatter: expected self and source to have same dtypes but got "
+            f"{title(input)} and {title(source)}"
+        )
+    if not source._type.size:
+        return record(op.MATERIALIZE, (input,))
+    return _masked_scatter(input, mask, source)
+
+
+# where things are -------------------------------------------------------------------------------
+
+
+def _found(input: Tensor) -> Any:
+    array = input.detach()._to_numpy()
+    return numpy.atleast_1d(array).nonzero() if array.ndim == 0 else array.nonzero()
+
+
+@public()
+def nonzero(input: Tensor, *, as_tuple: bool = False) -> Any:
+    """Where the elements are not 0, a row each; with as_tuple a vector for each dimension.
+
+    The values are read on the host.
+    """
+    found = _found(input)
+    device = input.device.type
+    if as_tuple:
+        return tuple([Tensor._from_numpy(each, device, copy=False) for each in found])
+    rows = numpy.stack(found, 1)[:, : input.ndim].astype(numpy.int64)
+    return Tensor._from_numpy(rows, device, copy=False)
+
+
+@public()
+def argwhere(input: Tensor) -> Tensor:
+    """nonzero."""
+    return nonzero(input)
+
+
+@composite(saves="")
+def _one_hot(input: Tensor, classes: int) -> Tensor:
+    x = input._read()
+    wide = b.reshape(checked(x, 0, classes), (*x.shape, 1))
+    return Tensor._traced(b.cast(b.equal(wide, b.iota(classes)), int64))
+
+
+def one_hot(tensor: Tensor, num_classes: int = -1) -> Tensor:
+    """A new last dimension with 1 at the class and 0 elsewhere.
+
+    Without num_classes the greatest class is read on the host. A class out of range raises
+    IndexError when the result is computed (PyTorch: RuntimeError).
+    """
+    if tensor._type.dtype is not int64:
+        raise RuntimeError("one_hot is only applicable to index tensor of type LongTensor.")
+    if num_classes == -1:
+        if not tensor._type.size:
+            raise RuntimeError("Can not infer total number of classes from empty tensor.")
+        array = tensor.detach()._to_numpy()
+        if array.min() < 0:
+            raise RuntimeError("Class values must be non-negative.")
+        num_classes = int(array.max()) + 1
+    if num_classes < 1:
+        raise RuntimeError("num_classes should be positive")
+    return _one_hot(tensor, num_classes)

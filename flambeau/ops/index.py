@@ -1,0 +1,504 @@
+"""tensor[index] and tensor[index] = value, in all of PyTorch's forms.
+
+Numbers, slices, None and … give views (basic indexing). Tensors, lists and masks gather, or scatter
+when written. An int is a select, not an advanced index; advanced indices that are separated by
+others move their dimensions to the front.
+"""
+
+from __future__ import annotations
+
+import math
+import operator
+from collections.abc import Sequence
+from typing import Any, NamedTuple
+
+import numpy
+
+from flambeau.graph import build as b
+from flambeau.graph import op
+from flambeau.graph.dtype import bool_, int64, uint8
+from flambeau.graph.node import Node, Shape
+from flambeau.graph.shapes import broadcast
+from flambeau.ops.axes import title
+from flambeau.ops.composite import composite
+from flambeau.ops.promote import number_node
+from flambeau.tensor.attach import method
+from flambeau.tensor.record import copied, derive, record
+from flambeau.tensor.tensor import Tensor
+from flambeau.tensor.view import View
+
+_INTEGERS = frozenset({"int64", "int32", "int16", "int8"})
+
+
+class Parsed(NamedTuple):
+    """A view, and the tensors that index its dimensions (axis, tensor), if any."""
+
+    view: View
+    advanced: tuple[tuple[int, Tensor], ...]
+
+
+# parsing ----------------------------------------------------------------------------------------
+
+
+class _Builder:
+    """Collects the parts of an index: one slice over all dimensions, then the new shape."""
+
+    def __init__(self, self_: Tensor) -> None:
+        self.tensor = self_
+        self.shape = self_._type.shape
+        self.starts = [0] * len(self.shape)
+        self.sizes = list(self.shape)
+        self.steps = [1] * len(self.shape)
+        self.result: list[int] = []
+        self.advanced: list[tuple[int, Tensor]] = []
+        self.axis = 0
+
+    def integer(self, index: int) -> None:
+        extent = self.shape[self.axis]
+        if not -extent <= index < extent:
+            raise IndexError(
+                f"index {index} is out of bounds for dimension {self.axis} with size {extent}"
+            )
+        self.starts[self.axis] = index + extent if index < 0 else index
+        self.sizes[self.axis] = 1
+        self.axis += 1
+
+    def slice(self, index: slice) -> None:
+        extent = self.shape[self.axis]
+        if index.step is not None and operator.index(index.step) <= 0:
+            raise ValueError("step must be greater than zero")
+        start, stop, step = index.indices(extent)
+        size = max(0, -((start - stop) // step))
+        self.starts[self.axis] = start if size else min(start, max(extent - 1, 0))
+        self.sizes[self.axis] = size
+        self.steps[self.axis] = step
+        self.result.append(size)
+        self.axis += 1
+
+    def skip(self, count: int) -> None:
+        self.result.extend(self.shape[self.axis : self.axis + count])
+        self.axis += count
+
+    def truth(self, index: bool) -> None:
+        """True or False: a new dimension of 1 or 0 elements."""
+        self.result.append(1)
+        place = numpy.zeros(1 if index else 0, numpy.int64)
+        self.advanced.append((len(self.result) - 1, self.from_numpy(place)))
+
+    def tensor_index(self, index: Tensor) -> None:
+        at, shape = len(self.result), index._type.shape
+        if index._type.dtype.name not in ("bool", "uint8"):
+            self.advanced.append((at, index))
+            self.skip(1)
+            return
+        for place, (extent, own) in enumerate(
+            zip(shape, self.shape[self.axis : self.axis + len(shape)], strict=True)
+        ):
+            if extent != own:
+                raise IndexError(
+                    f"The shape of the mask {list(shape)} at index {place} does not match the "
+                    f"shape of the indexed tensor {list(self.shape)} at index {self.axis + place}"
+                )
+        self.advanced.append((at, index))
+        self.skip(len(shape))
+
+    def from_numpy(self, array: Any) -> Tensor:
+        return Tensor._from_numpy(array, self.tensor.device.type, copy=False)
+
+    def view(self) -> View:
+        layout = self.tensor._layout()
+        sizes = tuple(self.sizes)
+        if sizes != self.shape:
+            layout = layout.sliced(tuple(self.starts), sizes, tuple(self.steps))
+        shape = tuple(self.result)
+        if shape == sizes:
+            return layout
+        reshaped = layout.reshaped(shape)
+        assert reshaped is not None  # dimensions of extent 1 come and go freely
+        return reshaped
+
+
+def _as_index(builder: _Builder, each: Any) -> Any:
+    """Numbers as int, lists and arrays as tensors; what stands for nothing raises IndexError."""
+    if isinstance(each, Tensor):
+        return _tensor_part(each)
+    if isinstance(each, (bool, slice)) or each is None or each is Ellipsis:
+        return each
+    if isinstance(each, numpy.bool_):
+        return bool(each)
+    if isinstance(each, (list, tuple, range, numpy.ndarray)):
+        return _array_part(builder, each)
+    try:
+        return operator.index(each)
+    except TypeError:
+        raise IndexError(
+            "only integers, slices (`:`), ellipsis (`...`), None and long or byte Variables are "
+            f"valid indices (got {type(each).__name__})"
+        ) from None
+
+
+def _tensor_part(each: Tensor) -> Any:
+    name = each._type.dtype.name
+    if name not in _INTEGERS and name not in ("bool", "uint8"):
+        raise IndexError("tensors used as indices must be long, int, byte or bool tensors")
+    if each._type.shape:
+        return each
+    value = each.detach()._to_numpy().item()
+    return bool(value) if name in ("bool", "uint8") else value
+
+
+def _array_part(builder: _Builder, each: Any) -> Any:
+    if not isinstance(each, numpy.ndarray) and any(isinstance(item, Tensor) for item in each):
+        from flambeau.ops.shape import stack
+
+        return _tensor_part(
+            stack([item if isinstance(item, Tensor) else _from(builder, item) for item in each])
+        )
+    array = numpy.asarray(each)
+    if array.size == 0 and array.dtype.kind == "f":
+        array = array.astype(numpy.int64)
+    if array.dtype.kind not in "biu":
+        raise IndexError("tensors used as indices must be long, int, byte or bool tensors")
+    if array.ndim == 0:
+        return array.item()
+    if array.dtype.kind == "u" and array.dtype != numpy.uint8:
+        array = array.astype(numpy.int64)
+    return builder.from_numpy(array)
+
+
+def _from(builder: _Builder, number: Any) -> Tensor:
+    return builder.from_numpy(numpy.asarray(number))
+
+
+def _consumes(part: Any) -> int:
+    """How many dimensions a part of an index takes."""
+    if part is None or part is Ellipsis or isinstance(part, bool):
+        return 0
+    if isinstance(part, Tensor) and part._type.dtype in (bool_, uint8):
+        return part.ndim
+    return 1
+
+
+def parse(self: Tensor, index: Any) -> Parsed:
+    """The view and the advanced part of an index. Raises IndexError as PyTorch does."""
+    builder = _Builder(self)
+    parts = [_as_index(builder, each) for each in (index if type(index) is tuple else (index,))]
+    taken = sum(map(_consumes, parts))
+    rank = len(builder.shape)
+    if taken > rank:
+        if rank == 0 and len(parts) == 1 and isinstance(parts[0], int):
+            raise IndexError(
+                "invalid index of a 0-dim tensor. Use `tensor.item()` in Python or "
+                "`tensor.item<T>()` in C++ to convert a 0-dim tensor to a number"
+            )
+        raise IndexError(f"too many indices for tensor of dimension {rank}")
+    for part in parts:
+        if part is None:
+            builder.result.append(1)
+        elif part is Ellipsis:
+            builder.skip(rank - taken)
+            taken = rank  # a second … stands for nothing
+        elif isinstance(part, bool):
+            builder.truth(part)
+        elif isinstance(part, int):
+            builder.integer(part)
+        elif isinstance(part, slice):
+            builder.slice(part)
+        else:
+            builder.tensor_index(part)
+    builder.skip(rank - builder.axis)
+    return Parsed(builder.view(), tuple(builder.advanced))
+
+
+# the advanced part ------------------------------------------------------------------------------
+
+
+class Places(NamedTuple):
+    """Where advanced indices point, as one index into merged dimensions.
+
+    `order` permutes the indexed dimensions next to each other, `first` is the first of them then
+    and `count` how many they are; `linear` indexes them merged into one of `extent`. Dimensions of
+    the result: those before `first`, those of the index, the others.
+    """
+
+    order: Shape
+    first: int
+    count: int
+    extent: int
+    linear: Tensor
+
+
+def places_of(shape: Shape, advanced: Sequence[tuple[int, Tensor]], device: str) -> Places:
+    """One linear index for all advanced indices of a tensor of `shape`."""
+    axes: list[int] = []
+    indices: list[Tensor] = []
+    for axis, index in advanced:
+        if index._type.dtype in (bool_, uint8):
+            found = index.detach()._to_numpy().nonzero()
+            axes.extend(range(axis, axis + index.ndim))
+            indices.extend([Tensor._from_numpy(each, device, copy=False) for each in found])
+        else:
+            axes.append(axis)
+            indices.append(index)
+    nodes = [_moved(each._read(), device) for each in indices]
+    try:
+        broadcast(*[each.shape for each in nodes])
+    except RuntimeError:
+        raise IndexError(
+            "shape mismatch: indexing tensors could not be broadcast together with shapes "
+            + ", ".join(str(list(each.shape)) for each in nodes)
+        ) from None
+    adjacent = axes == list(range(axes[0], axes[0] + len(axes)))
+    first = axes[0] if adjacent else 0
+    rest = [axis for axis in range(len(shape)) if axis not in axes]
+    order = (*rest[:first], *axes, *rest[first:])
+    extents = tuple([shape[axis] for axis in axes])
+    linear = _linear(nodes, tuple(axes), extents)
+    return Places(order, first, len(axes), math.prod(extents), linear)
+
+
+def _moved(node: Node, device: str) -> Node:
+    """An index as int64 on the device of what it indexes."""
+    if node.device is not None and node.device != device:
+        node = copied(node, device)
+    return derive(op.CAST, (node,), (int64,)) if node.dtype is not int64 else node
+
+
+def _linear(nodes: Sequence[Node], axes: Shape, extents: Shape) -> Tensor:
+    tensors: Any = [Tensor._own(each) for each in nodes]
+    return linear_index(tensors, axes, extents)
+
+
+def wrapped(index: Node, extent: int) -> Node:
+    """Negative places counted from the end; what is out of range stays as it is."""
+    least = b.constant(-extent - 1, int64)
+    negative = b.and_(b.less(index, b.constant(0, int64)), b.less(least, index))
+    return b.where(negative, b.add(index, b.constant(extent, int64)), index)
+
+
+def checked(index: Node, axis: int, extent: int) -> Node:
+    """`index`, with a check on the device that it lies within dimension `axis`.
+
+    A gather from 0, 1, 2, … is the index itself: it costs the comparison alone.
+    """
+    lead = (1,) * axis
+    found = b.gather(b.reshape(b.iota(extent), (*lead, extent)), index, axis)
+    return b.reshape(found, index.shape)
+
+
+@composite(saves="")
+def linear_index(indices: list[Tensor], axes: Shape, extents: Shape) -> Tensor:
+    """Indices of several dimensions as one index of these dimensions merged."""
+    if len(indices) == 1:
+        return Tensor._traced(wrapped(indices[0]._read(), extents[0]))
+    total: Node | None = None
+    for index, axis, extent in zip(indices, axes, extents, strict=True):
+        place = checked(wrapped(index._read(), extent), axis, extent)
+        total = place if total is None else b.add(b.mul(total, b.constant(extent, int64)), place)
+    assert total is not None
+    return Tensor._traced(total)
+
+
+def _merged(x: Node, places: Shape, first: int, count: int, extent: int) -> Node:
+    x = b.permute(x, places)
+    return b.reshape(x, (*x.shape[:first], extent, *x.shape[first + count :]))
+
+
+@composite(saves="1")
+def index(input: Tensor, linear: Tensor, order: Shape, first: int, count: int) -> Tensor:
+    """Elements at `linear` of the merged dimensions: see Places."""
+    x = input._read()
+    extent = math.prod([x.shape[axis] for axis in order[first : first + count]])
+    merged = _merged(x, order, first, count, extent)
+    return Tensor._traced(b.gather(merged, linear._read(), first))
+
+
+@composite(saves="1")
+def index_put(
+    input: Tensor,
+    linear: Tensor,
+    value: Tensor,
+    order: Shape,
+    first: int,
+    count: int,
+    mode: str,
+) -> Tensor:
+    """`input` with `value` written at `linear` of the merged dimensions: see Places."""
+    x, places = input._read(), linear._read()
+    extent = math.prod([x.shape[axis] for axis in order[first : first + count]])
+    merged = _merged(x, order, first, count, extent)
+    target = (*merged.shape[:first], *places.shape, *merged.shape[first + 1 :])
+    written = b.scatter(merged, places, b.expand(value._read(), target), first, mode)
+    ordered = tuple([x.shape[axis] for axis in order])
+    inverse = tuple([order.index(axis) for axis in range(len(order))])
+    return Tensor._traced(b.permute(b.reshape(written, ordered), inverse))
+
+
+def take_places(input: Tensor, advanced: Sequence[tuple[int, Tensor]]) -> Tensor:
+    """The advanced part of reading."""
+    device = input._storage.node.device
+    at = places_of(input._type.shape, advanced, device)
+    return index(input, at.linear, at.order, at.first, at.count)
+
+
+def _result_shape(shape: Shape, at: Places) -> Shape:
+    ordered = [shape[axis] for axis in at.order]
+    return (
+        *ordered[: at.first],
+        *at.linear._type.shape,
+        *ordered[at.first + at.count :],
+    )
+
+
+def put_places(
+    input: Tensor, advanced: Sequence[tuple[int, Tensor]], value: Tensor, mode: str
+) -> Tensor:
+    """`input` with `value` (of its dtype) written at the advanced indices; a new tensor."""
+    device = input._storage.node.device
+    at = places_of(input._type.shape, advanced, device)
+    wanted = _result_shape(input._type.shape, at)
+    shape = value._type.shape
+    while len(shape) > len(wanted) and shape[0] == 1:
+        shape = shape[1:]
+    if not _fits(shape, wanted):
+        raise RuntimeError(
+            f"shape mismatch: value tensor of shape {list(value._type.shape)} cannot be broadcast "
+            f"to indexing result of shape {list(wanted)}"
+        )
+    if shape != value._type.shape:
+        value = record(op.RESHAPE, (value,), (shape,))
+    return index_put(input, at.linear, value, at.order, at.first, at.count, mode)
+
+
+def _fits(shape: Shape, wanted: Shape) -> bool:
+    return len(shape) <= len(wanted) and all(
+        extent in (1, other)
+        for extent, other in zip(reversed(shape), reversed(wanted), strict=False)
+    )
+
+
+# reading and writing ----------------------------------------------------------------------------
+
+
+@method("__getitem__")
+def getitem(self: Tensor, index: Any) -> Tensor:
+    """self[index]: a view for numbers, slices, None and …; a copy for tensors, lists and masks."""
+    view, advanced = parse(self, index)
+    seen = self._view_as(view)
+    return take_places(seen, advanced) if advanced else seen
+
+
+@method("__setitem__")
+def setitem(self: Tensor, index: Any, value: Any) -> None:
+    """self[index] = value; `value` is broadcast."""
+    view, advanced = parse(self, index)
+    seen = self._view_as(view)
+    if not advanced:
+        assign(seen, value)
+        return
+    if len(advanced) == 1 and _assign_mask(seen, *advanced[0], value):
+        return
+    new = _value_tensor(seen, value)
+    if new._type.dtype is not seen._type.dtype:
+        raise RuntimeError(
+            "Index put requires the source and destination dtypes match, got "
+            f"{title(seen)} for the destination and {title(new)} for the source."
+        )
+    seen._write(put_places(seen, advanced, new, "set")._read())
+
+
+def _assign_mask(self: Tensor, axis: int, mask: Tensor, value: Any) -> bool:
+    """A mask whose elements all get the same: chosen element by element, nothing is read."""
+    if mask._type.dtype is not bool_:
+        return False
+    behind = self.ndim - axis - mask.ndim
+    if isinstance(value, Tensor):
+        if value.ndim > behind and value._type.size != 1:
+            return False
+        lead = value.ndim - behind
+        new = record(op.RESHAPE, (value,), (value._type.shape[lead:],)) if lead > 0 else value
+        node = _converted(new, self)
+    elif isinstance(value, (bool, int, float)):
+        node = number_node(value, self._type.dtype)
+    else:
+        return False
+    if not _fits(node.shape, self._type.shape):
+        return False
+    shape = (*mask._type.shape, *(1,) * behind)
+    condition = _on_device(mask._read(), self)
+    condition = derive(op.RESHAPE, (condition,), (shape,))
+    self._write(record(op.WHERE, (condition, node, self))._read())
+    return True
+
+
+def _on_device(node: Node, like: Tensor) -> Node:
+    target = like._storage.node.device
+    return copied(node, target) if node.device not in (None, target) else node
+
+
+def _converted(value: Tensor, like: Tensor) -> Node:
+    """A value on the device and in the dtype of what it is written into."""
+    node = _on_device(value._read(), like)
+    wanted = like._type.dtype
+    return derive(op.CAST, (node,), (wanted,)) if node.dtype is not wanted else node
+
+
+def _value_tensor(self: Tensor, value: Any) -> Tensor:
+    if isinstance(value, Tensor):
+        node = _on_device(value._read(), self)
+        return Tensor._own(node) if node is not value._storage.node else value
+    made = _number(self, value)
+    made.device = self._storage.node.device
+    return Tensor._own(made)
+
+
+def _number(self: Tensor, value: Any) -> Node:
+    """A value that is no tensor, as a Node of this tensor's dtype."""
+    if isinstance(value, (bool, int, float, numpy.number, numpy.bool_)):
+        return number_node(value, self._type.dtype)
+    if isinstance(value, (list, tuple, numpy.ndarray)):
+        array = numpy.asarray(value).astype(self._type.dtype.numpy)
+        return Tensor._from_numpy(array, self.device.type)._read()
+    raise TypeError(f"can't assign a {type(value).__name__} to a torch.{title(self)}Tensor")
+
+
+def assign(self: Tensor, value: Any) -> Tensor:
+    """Write `value`, broadcast and converted, into all of `self`."""
+    node = _converted(value, self) if isinstance(value, Tensor) else _number(self, value)
+    shape = self._type.shape
+    if node.shape != shape:
+        node = _broadcast(node, shape)
+    if self._view is None or not self._view.steps:  # a storage's Node is its own
+        node = record(op.MATERIALIZE, (node,), device=self._storage.node.device)._read()
+    return self._write(node)
+
+
+def _broadcast(node: Node, shape: Shape) -> Node:
+    given = node.shape
+    while len(given) > len(shape) and given[0] == 1:
+        given = given[1:]
+    if given != node.shape:
+        node = derive(op.RESHAPE, (node,), (given,))
+    for back, extent in enumerate(reversed(given), 1):
+        if back > len(shape) or extent not in (1, shape[-back]):
+            wanted = shape[-back] if back <= len(shape) else 1
+            raise RuntimeError(
+                f"The expanded size of the tensor ({wanted}) must match the existing size "
+                f"({extent}) at non-singleton dimension {len(shape) - back}.  Target sizes: "
+                f"{list(shape)}.  Tensor sizes: {list(given)}"
+            )
+    return derive(op.EXPAND, (node,), (shape,)) if given != shape else node
+
+
+@method("__iter__")
+def iterate(self: Tensor) -> Any:
+    """The elements along the first dimension: views. Raises TypeError for 0-d tensors."""
+    if not self._type.shape:
+        raise TypeError("iteration over a 0-d tensor")
+    return iter([getitem(self, place) for place in range(self._type.shape[0])])
+
+
+@method("__contains__")
+def contains(self: Tensor, element: Any) -> bool:
+    """Whether any element equals `element`."""
+    return bool((self == element).any())
