@@ -1,115 +1,155 @@
-"""The disk cache of plans and compiled objects.
+"""Plans and machine code on disk: safe under several processes, a kill at any time and a full disk.
 
-Each entry is one file: a SHA-256 of the content, then the content. It is written under a temporary
-name and renamed, so that other processes, and one that is killed while writing, see all or nothing.
-An entry that does not match its checksum is deleted. A disk that cannot be written to is said once;
-work goes on without the cache.
+An entry is written under a temporary name and renamed into place, so that a reader sees all of it
+or nothing; a checksum says whether it is whole. What cannot be read is deleted and made again.
 """
 
 from __future__ import annotations
 
-import functools
 import hashlib
 import os
-import tempfile
+import time
 import warnings
 from pathlib import Path
 
 from flambeau import config
 
-_CHECKSUM = 32  # bytes of SHA-256
+_MAGIC = b"FLAMBEAU"
+_HEAD = len(_MAGIC) + 32
+_TEMPORARY = ".tmp"
+_STALE = 3600.0
+"""Seconds after which a temporary file is one that a killed process left behind."""
+_KEPT = 0.75
+"""Part of the bound that is kept when old entries are removed."""
 
 
 class DiskCache:
-    """Bytes by key. `limit` bounds the sum of the files' sizes; 0 turns the cache off."""
+    """Bytes by key (hexadecimal text) in files under `root`, `limit` bytes at most.
 
-    def __init__(self, folder: Path, limit: int) -> None:
-        self.folder = folder
+    Nothing here raises: a cache that cannot be written says so once, as a warning, and is not
+    written any more.
+    """
+
+    def __init__(self, root: Path, limit: int) -> None:
+        self.root = root
         self.limit = limit
-        self.hits = 0
-        self.misses = 0
-        self._written = 0
-        self._usable = limit > 0
+        self._writable = limit > 0
+        self._size: int | None = None  # of all entries, as far as this process knows
+
+    def _path(self, key: str) -> Path:
+        return self.root / key[:2] / key[2:]
 
     def get(self, key: str) -> bytes | None:
-        """The content stored under `key`, checked; None where there is none."""
-        if not self._usable:
+        """What was stored under the key; None where there is nothing whole."""
+        if self.limit <= 0:
             return None
         path = self._path(key)
         try:
             data = path.read_bytes()
         except OSError:
-            self.misses += 1
             return None
-        content = data[_CHECKSUM:]
-        if hashlib.sha256(content).digest() != data[:_CHECKSUM]:
-            self.misses += 1
-            path.unlink(missing_ok=True)
+        whole = data[_HEAD:]
+        if data[: len(_MAGIC)] != _MAGIC or hashlib.sha256(whole).digest() != data[8:_HEAD]:
+            self._remove(path)
             return None
-        self.hits += 1
-        return content
+        self._touch(path)
+        return whole
 
-    def put(self, key: str, content: bytes) -> None:
-        """Store `content`; a full or read-only disk turns the cache off, with one warning."""
-        if not self._usable:
+    def put(self, key: str, data: bytes) -> None:
+        """Store bytes under the key."""
+        if not self._writable:
             return
         path = self._path(key)
+        temporary = path.with_name(f"{path.name}{_TEMPORARY}{os.getpid()}-{os.urandom(4).hex()}")
         try:
-            path.parent.mkdir(parents=True, exist_ok=True)
-            _write(path, hashlib.sha256(content).digest() + content)
+            path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
+            with open(temporary, "xb") as file:
+                file.write(_MAGIC + hashlib.sha256(data).digest() + data)
+            os.replace(temporary, path)
         except OSError as error:
-            self._usable = False
-            warnings.warn(
-                f"the cache in {self.folder} cannot be written to ({error}); going on without it. "
-                "Set FLAMBEAU_CACHE to a folder on another disk, or FLAMBEAU_CACHE_BYTES=0.",
-                stacklevel=2,
-            )
+            self._remove(temporary)
+            self._give_up(error)
             return
-        self._written += len(content)
-        if self._written > self.limit // 16:
-            self._written = 0
-            self.evict()
+        self._grow(len(data) + _HEAD)
 
-    def evict(self) -> None:
-        """Delete the entries that were written longest ago until the limit holds."""
-        entries = sorted(self._entries(), key=lambda each: each[1])
-        total = sum(size for _, _, size in entries)
-        for path, _, size in entries:
-            if total <= self.limit:
-                return
-            path.unlink(missing_ok=True)
-            total -= size
+    def _give_up(self, error: OSError) -> None:
+        self._writable = False
+        warnings.warn(
+            f"the cache in {self.root} cannot be written ({error}); what is compiled is not kept. "
+            "FLAMBEAU_CACHE names another directory, FLAMBEAU_CACHE_BYTES=0 turns it off.",
+            RuntimeWarning,
+            stacklevel=3,
+        )
 
-    def size(self) -> int:
-        """The sum of the files' sizes in bytes."""
-        return sum(size for _, _, size in self._entries())
+    def _touch(self, path: Path) -> None:
+        """Mark an entry as used, so that it is among the last to go."""
+        try:
+            os.utime(path)
+        except OSError:
+            return  # read-only, or another process removed it: neither matters
 
-    def _entries(self) -> list[tuple[Path, float, int]]:
-        found = []
-        for path in self.folder.glob("*/*"):
+    def _remove(self, path: Path) -> None:
+        try:
+            path.unlink()
+        except OSError:
+            return  # not there, or not ours to delete: it is not used in either case
+
+    # size
+
+    def _grow(self, nbytes: int) -> None:
+        if self._size is None:
+            self._size = sum(size for _, size, _ in self._entries())
+        else:
+            self._size += nbytes
+        if self._size > self.limit:
+            self._evict()
+
+    def _entries(self) -> list[tuple[float, int, Path]]:
+        """(time of use, size, path) of every entry; removes what a killed process left behind."""
+        found: list[tuple[float, int, Path]] = []
+        now = time.time()
+        for path in self.root.glob("[0-9a-f][0-9a-f]/*"):
             try:
                 status = path.stat()
-            except FileNotFoundError:  # another process evicted it
+            except OSError:
+                continue  # another process removed it
+            if _TEMPORARY in path.name:
+                if now - status.st_mtime > _STALE:
+                    self._remove(path)
                 continue
-            found.append((path, status.st_mtime, status.st_size))
+            found.append((status.st_mtime, status.st_size, path))
         return found
 
-    def _path(self, key: str) -> Path:
-        return self.folder / key[:2] / key[2:]
+    def _evict(self) -> None:
+        """Remove the entries that were not used for the longest time."""
+        entries = sorted(self._entries(), key=lambda each: each[0])
+        total = sum(size for _, size, _ in entries)
+        if total > self.limit:
+            for _, size, path in entries:
+                if total <= self.limit * _KEPT:
+                    break
+                self._remove(path)
+                total -= size
+        self._size = total
+
+    def size(self) -> int:
+        """Bytes of all entries."""
+        return sum(size for _, size, _ in self._entries())
+
+    def clear(self) -> None:
+        """Remove all entries."""
+        for _, _, path in self._entries():
+            self._remove(path)
+        self._size = None
 
 
-def _write(path: Path, data: bytes) -> None:
-    descriptor, temporary = tempfile.mkstemp(dir=path.parent, prefix=".")
-    try:
-        with os.fdopen(descriptor, "wb") as file:
-            file.write(data)
-        os.replace(temporary, path)
-    except BaseException:
-        Path(temporary).unlink(missing_ok=True)
-        raise
+_CACHES: dict[tuple[Path, int], DiskCache] = {}
 
 
-@functools.cache
 def disk_cache() -> DiskCache:
-    """This process's cache, in config.CACHE."""
-    return DiskCache(config.CACHE / "v1", config.CACHE_BYTES)
+    """The cache that config names."""
+    key = (config.CACHE, config.CACHE_BYTES)
+    found = _CACHES.get(key)
+    if found is None:
+        found = _CACHES[key] = DiskCache(*key)
+    return found

@@ -8,16 +8,15 @@ import struct
 import threading
 from collections.abc import Sequence
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
 
 import llvmlite
 import llvmlite.binding as llvm
 
+from flambeau.device.cache import disk_cache
 from flambeau.device.cpu.render import Rendered, Target, render
 from flambeau.kernel.ir import Kernel
-
-VERSION = "1"
-"""Of the renderer and of what is stored: part of every key on disk."""
 
 
 @dataclass
@@ -60,6 +59,7 @@ class Compiler:
         # Native threads may run its code until the process ends: it is never freed.
         self._jit._owned = True
         self._libraries = 0
+        self._fingerprint = self._make_fingerprint()
         self._codes: dict[str, Code] = {}
         self._lock = threading.RLock()
 
@@ -71,30 +71,74 @@ class Compiler:
 
     def fingerprint(self) -> str:
         """What the machine code depends on beside the kernel."""
+        return self._fingerprint
+
+    def _make_fingerprint(self) -> str:
         version = ".".join(map(str, llvm.llvm_version_info))
-        parts = (VERSION, llvmlite.__version__, version, self.triple, self.processor, self.features)
-        return hashlib.sha256("\n".join(parts).encode()).hexdigest()
+        parts = (llvmlite.__version__, version, self.triple, self.processor, self.features)
+        digest = hashlib.sha256("\n".join(parts).encode())
+        here = Path(__file__).resolve().parent
+        for path in (*sorted(here.glob("*.py")), here.parent.parent / "kernel" / "tile.py"):
+            digest.update(path.read_bytes())
+        return digest.hexdigest()
 
     def code(self, kernel: Kernel) -> Code:
         """The machine code of a kernel, compiled where it is in no cache."""
-        digest = kernel.digest
-        with self._lock:
-            found = self._codes.get(digest)
-            if found is not None:
-                STATISTICS.memory_hits += 1
-                return found
-            rendered = render(kernel, f"kernel_{digest[:32]}", self.target)
-            data = self.object(rendered.text)
-            STATISTICS.compiled += 1
-            return self._load(digest, _pack(rendered, data))
+        return self.codes([kernel])[0]
 
-    def _load(self, digest: str, stored: bytes) -> Code:
-        header, data = _unpack(stored)
-        symbol = f"kernel_{digest[:32]}"
-        address = self.load(data, [symbol])[symbol]
-        code = Code(digest, address, header["items"], header["cost"], header["scratch"], stored)
-        self._codes[digest] = code
-        return code
+    def codes(self, kernels: Sequence[Kernel]) -> list[Code]:
+        """The machine code of kernels; what is new is put into memory at once."""
+        with self._lock:
+            new: dict[str, bytes] = {}
+            for each in kernels:
+                digest = each.digest
+                if digest in self._codes or digest in new:
+                    STATISTICS.memory_hits += 1
+                else:
+                    new[digest] = self._from_disk(digest) or self._compile(each)
+            self._adopt(new)
+            return [self._codes[each.digest] for each in kernels]
+
+    def adopt(self, stored: dict[str, bytes]) -> dict[str, Code]:
+        """Put stored machine code (digest -> Code.stored) into memory, where it is not yet."""
+        with self._lock:
+            new = {digest: data for digest, data in stored.items() if digest not in self._codes}
+            STATISTICS.loaded_from_disk += len(new)
+            STATISTICS.memory_hits += len(stored) - len(new)
+            self._adopt(new)
+            return {digest: self._codes[digest] for digest in stored}
+
+    def _key(self, digest: str) -> str:
+        return hashlib.sha256(f"{self._fingerprint} {digest}".encode()).hexdigest()
+
+    def _from_disk(self, digest: str) -> bytes | None:
+        found = disk_cache().get(self._key(digest))
+        if found is not None:
+            STATISTICS.loaded_from_disk += 1
+        return found
+
+    def _compile(self, kernel: Kernel) -> bytes:
+        rendered = render(kernel, _symbol(kernel.digest), self.target)
+        stored = _pack(rendered, self.object(rendered.text))
+        STATISTICS.compiled += 1
+        disk_cache().put(self._key(kernel.digest), stored)
+        return stored
+
+    def _adopt(self, new: dict[str, bytes]) -> None:
+        if not new:
+            return
+        headers = {digest: _unpack(stored) for digest, stored in new.items()}
+        symbols = [_symbol(digest) for digest in new]
+        addresses = self.load([data for _, data in headers.values()], symbols)
+        for digest, (header, _) in headers.items():
+            self._codes[digest] = Code(
+                digest,
+                addresses[_symbol(digest)],
+                header["items"],
+                header["cost"],
+                header["scratch"],
+                new[digest],
+            )
 
     def object(self, text: str) -> bytes:
         """LLVM IR → an object file."""
@@ -110,9 +154,11 @@ class Compiler:
         module.triple = self.triple
         return text, self._machine.emit_assembly(module)
 
-    def load(self, data: bytes, symbols: Sequence[str]) -> dict[str, int]:
-        """Put an object file into memory; returns the addresses of its symbols."""
-        builder = llvm.JITLibraryBuilder().add_object_img(data).add_current_process()
+    def load(self, objects: Sequence[bytes], symbols: Sequence[str]) -> dict[str, int]:
+        """Put object files into memory; returns the addresses of symbols in them."""
+        builder = llvm.JITLibraryBuilder().add_current_process()
+        for data in objects:
+            builder.add_object_img(data)
         for each in symbols:
             builder.export_symbol(each)
         self._libraries += 1
@@ -120,10 +166,22 @@ class Compiler:
         library._owned = True  # as the engine
         return {each: int(library[each]) for each in symbols}
 
+    def _cached_object(self, text: str) -> bytes:
+        key = self._key(hashlib.sha256(text.encode()).hexdigest())
+        found = disk_cache().get(key)
+        if found is None:
+            found = self.object(text)
+            disk_cache().put(key, found)
+        return found
+
     def functions(self, text: str, symbols: Sequence[str]) -> dict[str, int]:
         """Compile a module that is no kernel; returns its functions' addresses."""
         with self._lock:
-            return self.load(self.object(text), symbols)
+            return self.load([self._cached_object(text)], symbols)
+
+
+def _symbol(digest: str) -> str:
+    return f"kernel_{digest[:32]}"
 
 
 def _pack(rendered: Rendered, data: bytes) -> bytes:

@@ -13,7 +13,9 @@ from flambeau.device.cpu.compile import STATISTICS, Compiler
 from flambeau.device.cpu.executable import CpuExecutable, CpuLaunch
 from flambeau.device.cpu.memory import Arena, CpuBuffer, Pool, as_numpy
 from flambeau.device.cpu.runtime import Runtime
+from flambeau.device.cpu.serialize import unpack
 from flambeau.graph.node import TensorType
+from flambeau.kernel.ir import Kernel
 from flambeau.kernel.program import HostCall, Launch, Program
 
 
@@ -43,9 +45,16 @@ class CpuDevice(base.Device):
         return as_numpy(buffer, buffer.address, buffer.type)
 
     def compile(self, program: Program) -> CpuExecutable:
+        launches = [each for each in program.launches if isinstance(each, Launch)]
+        codes = iter(self.compiler.codes([each.kernel for each in launches]))
         steps: list[CpuLaunch | HostCall] = []
         for each in program.launches:
-            steps.append(self._launch(each) if isinstance(each, Launch) else each)
+            if isinstance(each, Launch):
+                name, errors = each.kernel.name, each.errors
+                each = CpuLaunch(
+                    next(codes), name, each.slots, each.scalars, each.locations, errors
+                )
+            steps.append(each)
         return CpuExecutable(
             self,
             program.slots,
@@ -56,15 +65,12 @@ class CpuDevice(base.Device):
             program.arena,
         )
 
-    def _launch(self, launch: Launch) -> CpuLaunch:
-        return CpuLaunch(
-            self.compiler.code(launch.kernel),
-            launch.kernel.name,
-            launch.slots,
-            launch.scalars,
-            launch.locations,
-            launch.errors,
-        )
+    def deserialize(self, data: bytes) -> CpuExecutable | None:
+        return unpack(data, self)
+
+    def code(self, kernel: Kernel) -> str:
+        text, assembly = self.compiler.assembly(kernel)
+        return f"; LLVM IR\n{text}\n; assembly for {self.compiler.processor}\n{assembly}"
 
     def fingerprint(self) -> str:
         return self.compiler.fingerprint()

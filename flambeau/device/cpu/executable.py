@@ -242,6 +242,11 @@ class CpuExecutable(base.Executable):
             )
         return "\n".join(lines)
 
+    def serialize(self) -> bytes | None:
+        from flambeau.device.cpu.serialize import pack
+
+        return pack(self)
+
 
 def _at(location: Location | None) -> str:
     return "" if location is None else f" (at {location[0]}:{location[1]})"

@@ -1,0 +1,98 @@
+"""What a renderer may know about a kernel's loops beyond the kernel itself.
+
+A kernel whose body begins with a sum of products, where some axes of the domain belong to one
+factor only and others to the other only, is a matrix product: matmul and convolution alike. The
+factors are any values (views, padding, conversions, arithmetic), and so is what follows the sum.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from dataclasses import dataclass
+
+from flambeau.kernel.ir import Axis, Check, Fold, Kernel, Statement, Store, Value
+
+
+@dataclass(frozen=True, eq=False, slots=True)
+class Contraction:
+    """result(fold)[batch, m, n] = Σ k  a[batch, m, k] · b[batch, k, n]; then the epilogue.
+
+    `a` does not depend on the axes `n`, nor `b` on the axes `m`. All axes are in the kernel's order
+    and none of the three groups m, n and k is empty.
+    """
+
+    fold: Fold
+    batch: tuple[Axis, ...]
+    m: tuple[Axis, ...]
+    n: tuple[Axis, ...]
+    k: tuple[Axis, ...]
+    a: Value
+    b: Value
+    epilogue: tuple[Statement, ...]
+
+
+def axes_of(roots: Iterable[Value]) -> set[Axis]:
+    """The axes that values are made of, those of folds' results aside."""
+    found: set[Axis] = set()
+    for value in reachable(roots):
+        if value.op == "axis":
+            found.add(value.payload)
+    return found
+
+
+def reachable(roots: Iterable[Value]) -> list[Value]:
+    """Every value under `roots`, once."""
+    seen: dict[Value, None] = {}
+    stack = list(roots)
+    while stack:
+        value = stack.pop()
+        if value not in seen:
+            seen[value] = None
+            stack.extend(value.args)
+    return list(seen)
+
+
+def contraction_of(kernel: Kernel) -> Contraction | None:
+    """The kernel as a matrix product; None where it is none."""
+    if not kernel.body or not isinstance(kernel.body[0], Fold):
+        return None
+    fold, epilogue = kernel.body[0], kernel.body[1:]
+    value = fold.value
+    if fold.kind != "add" or fold.body or value.op != "MUL" or not value.dtype.is_floating_point:
+        return None
+    if not all(isinstance(each, Store | Check) for each in epilogue):
+        return None
+    if any(axis.extent == 0 for axis in (*kernel.domain, *fold.axes)):
+        return None
+    if not _plain(kernel, value):
+        return None
+    return _split(kernel, fold, epilogue)
+
+
+def _plain(kernel: Kernel, value: Value) -> bool:
+    """Whether the factors read nothing that the kernel writes, and no other fold."""
+    for each in reachable([value]):
+        if each.op == "result":
+            return False
+        if each.op == "load" and kernel.buffers[each.payload].written:
+            return False
+    return True
+
+
+def _split(kernel: Kernel, fold: Fold, epilogue: tuple[Statement, ...]) -> Contraction | None:
+    a, b = fold.value.args
+    of_a, of_b = axes_of([a]), axes_of([b])
+    m = tuple(axis for axis in kernel.domain if axis in of_a and axis not in of_b)
+    n = tuple(axis for axis in kernel.domain if axis in of_b and axis not in of_a)
+    k = tuple(axis for axis in fold.axes if axis.extent > 1)
+    if not m or not n or not k:
+        return None
+    batch = tuple(axis for axis in kernel.domain if axis not in m and axis not in n)
+    return Contraction(fold, batch, m, n, k, a, b, epilogue)
+
+
+def tile(kernel: Kernel) -> Kernel:
+    """The kernel, with `contraction` set where it is a matrix product."""
+    if kernel.contraction is None:
+        kernel.contraction = contraction_of(kernel)
+    return kernel
