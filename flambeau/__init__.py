@@ -1,0 +1,141 @@
+"""Flambeau: PyTorch's API in pure Python, compiled while it runs. `import flambeau as torch`.
+
+The names are laid out as PyTorch lays them out. Operations come from ops/, each module of which
+lists its public names; what is not needed at once (compilers, nn, optim, files) is imported at its
+first use, so that the import stays quick.
+"""
+
+from __future__ import annotations
+
+import difflib
+import importlib
+import math
+import pkgutil
+from typing import Any
+
+from flambeau import autograd, ops
+from flambeau.autograd import mode as _mode
+from flambeau.graph.dtype import DTYPES as _DTYPES
+from flambeau.graph.dtype import DType as dtype  # noqa: N813  # PyTorch's name
+from flambeau.tensor import differentiate, function  # they publish into autograd
+from flambeau.tensor.device import (
+    device,
+    get_default_device,
+    get_default_dtype,
+    set_default_device,
+    set_default_dtype,
+)
+from flambeau.tensor.size import Size
+from flambeau.tensor.tensor import Tensor
+from flambeau.version import __version__
+
+_OTHER_NAMES = {
+    "short": "int16",
+    "int": "int32",
+    "long": "int64",
+    "half": "float16",
+    "float": "float32",
+    "double": "float64",
+}
+_MODES = (
+    "enable_grad",
+    "inference_mode",
+    "is_anomaly_enabled",
+    "is_grad_enabled",
+    "is_inference_mode_enabled",
+    "no_grad",
+    "set_grad_enabled",
+)
+_MODULES = frozenset({"accelerator", "backends", "cuda", "nn", "openness", "optim", "utils"})
+"""Modules that are imported when they are first asked for."""
+
+_LATER = {
+    "explain": "flambeau.explanation",
+    "load": "flambeau.serialization",
+    "save": "flambeau.serialization",
+}
+_LATER |= dict.fromkeys(
+    (
+        "are_deterministic_algorithms_enabled",
+        "get_float32_matmul_precision",
+        "get_num_threads",
+        "set_float32_matmul_precision",
+        "set_num_threads",
+        "use_deterministic_algorithms",
+    ),
+    "flambeau.runtime",
+)
+"""Functions that are imported when they are first asked for, and where they are."""
+
+inf = math.inf
+nan = math.nan
+pi = math.pi
+e = math.e
+newaxis = None
+
+
+def is_tensor(obj: object) -> Any:
+    """Whether `obj` is a Tensor."""
+    return isinstance(obj, Tensor)
+
+
+def _collect() -> dict[str, Any]:
+    """All names that are computed rather than written above: dtypes, modes and operations."""
+    names: dict[str, Any] = dict(_DTYPES)
+    names |= {name: _DTYPES[of] for name, of in _OTHER_NAMES.items()}
+    names |= {name: getattr(_mode, name) for name in _MODES}
+    for found in pkgutil.iter_modules(ops.__path__):
+        module = importlib.import_module(f"{ops.__name__}.{found.name}")
+        names |= {name: getattr(module, name) for name in getattr(module, "__all__", ())}
+    return names
+
+
+# Last, so that torch.tensor and torch.device are these, not the layers of the same names.
+_OPERATIONS = _collect()
+globals().update(_OPERATIONS)
+
+__all__ = sorted(
+    {
+        *_OPERATIONS,
+        *_LATER,
+        *_MODULES,
+        "Size",
+        "Tensor",
+        "__version__",
+        "autograd",
+        "device",
+        "dtype",
+        "e",
+        "get_default_device",
+        "get_default_dtype",
+        "inf",
+        "is_tensor",
+        "nan",
+        "newaxis",
+        "pi",
+        "set_default_device",
+        "set_default_dtype",
+    }
+)
+
+
+def __getattr__(name: str) -> Any:
+    """What is imported late; for a name that does not exist, an error that says what is near."""
+    if name in _MODULES:
+        return importlib.import_module(f"{__name__}.{name}")
+    if name in _LATER:
+        value = getattr(importlib.import_module(_LATER[name]), name)
+        globals()[name] = value
+        return value
+    if name.startswith("__"):
+        raise AttributeError(f"module '{__name__}' has no attribute '{name}'")
+    near = difflib.get_close_matches(name, __all__, n=3)
+    hint = f" Near: {', '.join(near)}." if near else ""
+    raise AttributeError(
+        f"module '{__name__}' has no attribute '{name}'.{hint} What there is: dir({__name__}); "
+        "what differs from PyTorch: docs/differences.md"
+    )
+
+
+def __dir__() -> list[str]:
+    return list(__all__)

@@ -9,6 +9,7 @@ from typing import Any
 import numpy
 
 from flambeau.graph.node import TensorType
+from flambeau.kernel.ir import Kernel
 from flambeau.kernel.limits import Limits
 from flambeau.kernel.program import Program
 
@@ -73,6 +74,10 @@ class Device(ABC):
     def supports(self, dtype: Any) -> str | None:
         """None where arrays of this dtype can live here, else why not and what to do."""
         return None
+
+    def code(self, kernel: Kernel) -> str:
+        """One kernel as this device's code, to look at; "" where `Executable.describe` has it."""
+        return ""
 
     def fingerprint(self) -> str:
         """What compiled code depends on (processor, features, versions): part of cache keys."""

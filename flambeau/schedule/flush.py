@@ -13,7 +13,8 @@ from dataclasses import dataclass
 from typing import Any
 from weakref import ref
 
-from flambeau import config, device
+from flambeau import config
+from flambeau.device import base as device
 from flambeau.device.base import Executable
 from flambeau.graph import op
 from flambeau.graph.composite import placeholder

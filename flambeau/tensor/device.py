@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 from flambeau import config
-from flambeau import device as devices
+from flambeau.device import base as devices
 from flambeau.graph import dtype as dtypes
 from flambeau.graph.dtype import DType
 

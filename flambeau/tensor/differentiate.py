@@ -7,9 +7,9 @@ from typing import Any
 
 import numpy
 
-from flambeau import device as devices
 from flambeau.autograd import engine, published
 from flambeau.autograd.mode import STATE
+from flambeau.device import base as devices
 from flambeau.graph import build
 from flambeau.graph.history import History
 from flambeau.graph.node import Node

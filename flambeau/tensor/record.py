@@ -8,9 +8,9 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from flambeau import device as devices
 from flambeau.autograd.mode import STATE
 from flambeau.autograd.rules import RULES
+from flambeau.device import base as devices
 from flambeau.graph import op
 from flambeau.graph.composite import Composite
 from flambeau.graph.history import History

@@ -1,0 +1,150 @@
+"""The `flambeau` command: what is there, the demo, and the openness of a model."""
+
+from __future__ import annotations
+
+import argparse
+import importlib.metadata
+import importlib.util
+import os
+import platform
+import runpy
+import sys
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+
+from flambeau import config
+from flambeau.version import __version__
+
+_LIBRARIES = ("numpy", "llvmlite", "wgpu", "safetensors", "ml_dtypes")
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Run the command line; returns the exit status."""
+    given = list(sys.argv[1:] if arguments is None else arguments)
+    if given[:1] == ["demo"]:
+        return _demo(given[1:])
+    if given[:1] == ["openness"]:
+        return _openness(given[1:])
+    options = _parser().parse_args(given)
+    if options.command == "info":
+        print("\n".join(information()))
+        return 0
+    _parser().print_help()
+    return 0
+
+
+def _parser() -> argparse.ArgumentParser:
+    parser = argparse.ArgumentParser(prog="flambeau", description=__doc__)
+    parser.add_argument("--version", action="version", version=f"flambeau {__version__}")
+    commands = parser.add_subparsers(dest="command", metavar="command")
+    commands.add_parser("info", help="devices, versions, caches and counters")
+    commands.add_parser("demo", help="train a network on real digits (flambeau demo --help)")
+    commands.add_parser(
+        "openness", help="how open a model is, verifiably (flambeau openness --help)"
+    )
+    return parser
+
+
+# info --------------------------------------------------------------------------------------------
+
+
+def information() -> Iterator[str]:
+    """Facts about this installation, line by line. Starts every device."""
+    yield f"flambeau {__version__}, Python {platform.python_version()}, {platform.platform()}"
+    yield "libraries   " + ", ".join(f"{each} {_version(each)}" for each in _LIBRARIES)
+    yield f"default     device {config.DEVICE} (FLAMBEAU_DEVICE)"
+    yield from _devices()
+    yield from _cache()
+    yield from _counters()
+
+
+def _version(distribution: str) -> str:
+    try:
+        return importlib.metadata.version(distribution)
+    except importlib.metadata.PackageNotFoundError:
+        return "missing"
+
+
+def _devices() -> Iterator[str]:
+    from flambeau.device import base, names
+
+    for name in names():
+        try:
+            facts = base.get(name).information()
+        except (ImportError, OSError, RuntimeError) as error:
+            yield f"{name:<11} not available: {error}"
+            continue
+        yield f"{name:<11} available"
+        for key, value in facts.items():
+            yield f"    {key}: {value}"
+
+
+def _cache() -> Iterator[str]:
+    if config.CACHE_BYTES == 0:
+        yield "disk cache  off (FLAMBEAU_CACHE_BYTES=0)"
+        return
+    sizes = [each.stat().st_size for each in config.CACHE.rglob("*") if each.is_file()]
+    yield (
+        f"disk cache  {config.CACHE}: {len(sizes)} files, {_megabytes(sum(sizes))} of at most "
+        f"{_megabytes(config.CACHE_BYTES)} (FLAMBEAU_CACHE, FLAMBEAU_CACHE_BYTES)"
+    )
+
+
+def _megabytes(size: int) -> str:
+    return f"{size / 1e6:.1f} MB"
+
+
+def _counters() -> Iterator[str]:
+    from flambeau.schedule.flush import STATISTICS
+
+    facts = (f"{name.replace('_', ' ')} {getattr(STATISTICS, name)}" for name in _fields())
+    yield "this process: " + ", ".join(facts)
+
+
+def _fields() -> list[str]:
+    from dataclasses import fields
+
+    from flambeau.schedule.flush import Statistics
+
+    return [each.name for each in fields(Statistics)]
+
+
+# demo --------------------------------------------------------------------------------------------
+
+
+def _demo(arguments: Sequence[str]) -> int:
+    """Run examples/digits.py, which lies in the package or beside it."""
+    package = Path(__file__).resolve().parent
+    places = (package / "examples" / "digits.py", package.parent / "examples" / "digits.py")
+    script = next((each for each in places if each.is_file()), None)
+    if script is None:
+        print(f"flambeau demo: the example is missing: {places[0]}", file=sys.stderr)
+        return 1
+    missing = [
+        name
+        for name in ("sklearn", "matplotlib", "tqdm")
+        if importlib.util.find_spec(name) is None
+    ]
+    if missing:
+        print(
+            f"flambeau demo needs {', '.join(missing)}: pip install 'flambeau[demo]'",
+            file=sys.stderr,
+        )
+        return 1
+    before = sys.argv
+    sys.argv = ["flambeau demo", *arguments]
+    try:
+        runpy.run_path(os.fspath(script), run_name="__main__")
+    finally:
+        sys.argv = before
+    return 0
+
+
+# openness ----------------------------------------------------------------------------------------
+
+
+def _openness(arguments: Sequence[str]) -> int:
+    """Hand over to the openness layer's own command."""
+    from flambeau.openness import cli
+
+    return cli.main(list(arguments))

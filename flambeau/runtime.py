@@ -1,0 +1,69 @@
+"""torch's settings of how things run: threads, determinism, precision of products."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from flambeau.device import base
+
+__all__ = [
+    "are_deterministic_algorithms_enabled",
+    "get_float32_matmul_precision",
+    "get_num_threads",
+    "set_float32_matmul_precision",
+    "set_num_threads",
+    "use_deterministic_algorithms",
+]
+
+
+def _threads() -> Any:
+    """The cpu device's native threads; it is started here if it has not been used yet."""
+    return base.get("cpu").runtime  # type: ignore[attr-defined]  # CpuDevice's
+
+
+def get_num_threads() -> int:
+    """How many threads the cpu device uses; FLAMBEAU_THREADS sets it from outside."""
+    return int(_threads().threads)
+
+
+def set_num_threads(threads: int) -> None:
+    """Use this many threads on the cpu device. Results do not depend on it.
+
+    Raises TypeError where `threads` is no integer, RuntimeError where it is below 1.
+    """
+    if not isinstance(threads, int) or isinstance(threads, bool):
+        raise TypeError(f"set_num_threads expects an int, but got {type(threads).__name__}")
+    if threads < 1:
+        raise RuntimeError(f"set_num_threads expects a positive integer, got {threads}")
+    _threads().set_threads(threads)
+
+
+def use_deterministic_algorithms(mode: bool, *, warn_only: bool = False) -> None:
+    """Accepted: Flambeau has deterministic algorithms only, whatever `mode` is."""
+
+
+def are_deterministic_algorithms_enabled() -> bool:
+    """True, always."""
+    return True
+
+
+_PRECISIONS = ("highest", "high", "medium")
+_precision = "highest"
+
+
+def get_float32_matmul_precision() -> str:
+    """What set_float32_matmul_precision was given last."""
+    return _precision
+
+
+def set_float32_matmul_precision(precision: str) -> None:
+    """Allow less precise float32 products. Products stay in float32: a permission is no order.
+
+    Raises RuntimeError for anything but "highest", "high" and "medium".
+    """
+    global _precision
+    if precision not in _PRECISIONS:
+        raise RuntimeError(
+            f"float32 matmul precision must be one of {', '.join(_PRECISIONS)}; got {precision!r}"
+        )
+    _precision = precision
