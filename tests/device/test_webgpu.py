@@ -6,13 +6,14 @@ import json
 import math
 import multiprocessing
 import os
+import sys
 from collections.abc import Callable
 from typing import Any
 
 import numpy as np
 import pytest
 
-from flambeau.device.webgpu import STATISTICS, WebGpuDevice
+from flambeau.device.webgpu import STATISTICS, WebGpuDevice, adapter
 from flambeau.device.webgpu.table import Step, lower
 from flambeau.graph import dtype as dtypes
 from flambeau.graph import numpy_reference
@@ -836,3 +837,19 @@ def test_information(device: WebGpuDevice) -> None:
     assert {"adapter", "backend", "type", "limits"} <= set(facts)
     assert device.limits.buffers == 7
     device.synchronize()
+
+
+def test_what_to_do_without_an_adapter(monkeypatch: pytest.MonkeyPatch) -> None:
+    class Gpu:
+        @staticmethod
+        def enumerate_adapters_sync() -> list[Any]:
+            return []
+
+    class Wgpu:
+        gpu = Gpu
+
+    with pytest.raises(RuntimeError, match="no WebGPU adapter was found: install a Vulkan driver"):
+        adapter._choose(Wgpu)
+    monkeypatch.setitem(sys.modules, "wgpu", None)
+    with pytest.raises(RuntimeError, match="pip install wgpu"):
+        adapter._import()

@@ -101,6 +101,7 @@ class WebGpuExecutable(Executable):
         groups = self._bind(memories)
         encoder: Any = None
         compute: Any = None
+        current: Any = None
         number = 0
         for step in self.table.steps:
             if isinstance(step, Host):
@@ -113,7 +114,10 @@ class WebGpuExecutable(Executable):
             if encoder is None:
                 encoder = self.device.gpu.create_command_encoder()
                 compute = encoder.begin_compute_pass()
-            compute.set_pipeline(self.pipelines[number])
+                current = None
+            if self.pipelines[number] is not current:
+                current = self.pipelines[number]
+                compute.set_pipeline(current)
             compute.set_bind_group(0, groups[number])
             compute.dispatch_workgroups(*step.groups)
             number += 1

@@ -1,39 +1,26 @@
 """Kernel → WGSL: one thread for each point of the domain.
 
-Each value is computed once, in the outermost loop that it allows, and has a name; statements
-follow the kernel's own order. Everything that a compiler could fold wrongly goes through
-values.py and library.py.
+Statements follow the kernel's own order (values and their names: scopes.py). Everything that a
+compiler could fold wrongly goes through values.py and library.py.
 """
 
 from __future__ import annotations
 
 import math
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Any
 
 from flambeau.device.webgpu import library
 from flambeau.device.webgpu.carrier import carrier
-from flambeau.device.webgpu.values import ZERO_WORD, Expressions
+from flambeau.device.webgpu.scopes import Scopes, nested, roots_of
+from flambeau.device.webgpu.values import ZERO_WORD
 from flambeau.graph import dtype as dtypes
-from flambeau.kernel.ir import (
-    Axis,
-    Check,
-    Fold,
-    Kernel,
-    Loop,
-    Sort,
-    Statement,
-    Store,
-    Value,
-)
+from flambeau.kernel.ir import Axis, Check, Fold, Kernel, Loop, Sort, Statement, Store, Value
 
 WORKGROUP = 64
 MAXIMUM_GROUPS = 65535
 STORAGE_BUFFERS = 8
 CHUNK = 256  # floats that are summed before they go into the total
-
-Dependency = Axis | Fold
 
 
 @dataclass(frozen=True, slots=True)
@@ -51,64 +38,15 @@ class Rendered:
     codes: tuple[int, ...]
 
 
-def nested(statements: Iterable[Statement]) -> Iterator[Statement]:
-    """All statements, inner ones after the one that holds them."""
-    for each in statements:
-        yield each
-        if isinstance(each, (Fold, Loop)):
-            yield from nested(each.body)
-
-
-def roots_of(statement: Statement) -> tuple[Value, ...]:
-    """The values that a statement uses itself."""
-    if isinstance(statement, Fold):
-        return (statement.value,)
-    if isinstance(statement, Store):
-        valid = () if statement.valid is None else (statement.valid,)
-        return (statement.index, *valid, statement.value)
-    if isinstance(statement, Check):
-        return (statement.condition, statement.detail)
-    if isinstance(statement, Sort):
-        return (statement.source, statement.base, statement.stride, statement.scratch_base)
-    return ()
-
-
-def postorder(roots: Iterable[Value], known: Any) -> list[Value]:
-    """Values under `roots` that are not in `known`, each after its arguments."""
-    order: list[Value] = []
-    seen: set[Value] = set()
-    stack = [(each, False) for each in roots][::-1]
-    while stack:
-        value, ready = stack.pop()
-        if ready:
-            order.append(value)
-        elif value not in seen and value not in known:
-            seen.add(value)
-            stack.append((value, True))
-            stack.extend((each, False) for each in reversed(value.args))
-    return order
-
-
-class Renderer:
-    """Renders one kernel. `bindings[p]` is the binding of parameter p (equal: one buffer)."""
+class Renderer(Scopes):
+    """Renders one kernel."""
 
     workgroup = WORKGROUP
     builtins = "@builtin(global_invocation_id) global: vec3<u32>"
 
     def __init__(self, kernel: Kernel, bindings: Sequence[int]) -> None:
-        self.kernel = kernel
-        self.bindings = bindings
+        super().__init__(kernel, bindings)
         self.declarations: list[str] = []
-        self.expressions = Expressions()
-        self.lines: list[str] = []
-        self.indent = 1
-        self.names: dict[Value, str] = {}
-        self.scopes: list[list[Value]] = [[]]
-        self.axes: dict[Axis, str] = {}
-        self.results: dict[Fold, str] = {}
-        self.dependencies: dict[Value, frozenset[Dependency]] = {}
-        self.volatile: set[Value] = set()
-        self.counter = 0
         self.codes = tuple(
             sorted({each.code for each in nested(kernel.body) if isinstance(each, Check)})
         )
@@ -136,112 +74,6 @@ class Renderer:
                 f"{' and an error record' if self.codes else ''}; webgpu binds at most "
                 f"{STORAGE_BUFFERS}: plan with fewer buffers a kernel"
             )
-
-    # text -----------------------------------------------------------------------------------
-
-    def line(self, text: str) -> None:
-        self.lines.append("  " * self.indent + text)
-
-    def fresh(self, letter: str) -> str:
-        self.counter += 1
-        return f"{letter}{self.counter}"
-
-    def open(self, text: str) -> None:
-        self.line(text + " {")
-        self.indent += 1
-        self.scopes.append([])
-
-    def close(self) -> None:
-        for value in self.scopes.pop():
-            self.names.pop(value, None)
-        self.indent -= 1
-        self.line("}")
-
-    # values ---------------------------------------------------------------------------------
-
-    def analyse(self, roots: Iterable[Value]) -> None:
-        """Find what values depend on, and which may change by a store of this kernel."""
-        for value in postorder(roots, self.dependencies):
-            found: frozenset[Dependency] = frozenset().union(
-                *(self.dependencies[each] for each in value.args)
-            )
-            if value.op in ("axis", "result"):
-                found = frozenset((value.payload,))
-            self.dependencies[value] = found
-            # an aliased buffer has two parameters: loads through the unwritten one mean old values
-            writes = value.op == "load" and self.kernel.buffers[value.payload].written
-            if writes or any(each in self.volatile for each in value.args):
-                self.volatile.add(value)
-
-    def available(self, value: Value) -> bool:
-        return all(each in self.axes or each in self.results for each in self.dependencies[value])
-
-    def hoist(self, statements: Sequence[Statement], more: Iterable[Value] = ()) -> None:
-        """Compute here what inner statements need and what does not change in them."""
-        roots = [*more]
-        for statement in nested(statements):
-            roots.extend(roots_of(statement))
-        self.analyse(roots)
-        for value in postorder(roots, self.names):
-            if value not in self.volatile and self.available(value):
-                self.emit(value)
-
-    def need(self, roots: Sequence[Value]) -> list[str]:
-        """Compute these values here, where they are not known; returns their names."""
-        self.analyse(roots)
-        for value in postorder(roots, self.names):
-            self.emit(value)
-        return [self.name(value) for value in roots]
-
-    def name(self, value: Value) -> str:
-        if value.op == "const":
-            return self.expressions.constant(value.payload, value.dtype)
-        if value.op == "axis":
-            return self.axes[value.payload]
-        return self.names[value]
-
-    def emit(self, value: Value) -> None:
-        """Give a value a name; its arguments have theirs."""
-        if value.op in ("const", "axis"):
-            return
-        name = self.fresh("v")
-        args = [self.name(each) for each in value.args]
-        if value.op == "load":
-            self._load(name, value, args)
-        elif value.op == "scalar":
-            self.line(f"let {name} = {self._scalar(value)};")
-        elif value.op == "result":
-            self.line(f"let {name} = {self.results[value.payload]};")
-        else:
-            self.line(f"let {name} = {self.expressions.render(value, args)};")
-        self.names[value] = name
-        self.scopes[-1].append(value)
-
-    def _load(self, name: str, value: Value, args: list[str]) -> None:
-        element = f"b{self.bindings[value.payload]}[{self._place(value.args[0], args[0])}]"
-        loaded = self.expressions.loaded(element, value.dtype)
-        if len(args) == 1 or args[1] == "true":
-            self.line(f"let {name} = {loaded};")
-            return
-        register = carrier(value.dtype).register
-        zero = self.expressions.constant(0, value.dtype)
-        self.line(f"var {name}: {register} = {zero};")
-        if args[1] != "false":
-            self.line(f"if ({args[1]}) {{ {name} = {loaded}; }}")
-
-    def _place(self, index: Value, rendered: str) -> str:
-        """An index; a constant one that lies before the buffer (never read) is made a 0."""
-        if index.op == "const" and index.payload < 0:
-            return "0i"
-        return rendered
-
-    def _scalar(self, value: Value) -> str:
-        number = value.payload + 1
-        word = f"params.words[{number // 4}].{'xyzw'[number % 4]}"
-        register = carrier(value.dtype).register
-        if register == "bool":
-            return f"({word} != 0u)"
-        return word if register == "u32" else f"bitcast<{register}>({word})"
 
     # statements -----------------------------------------------------------------------------
 
@@ -273,14 +105,11 @@ class Renderer:
         names = [self.need(roots_of(each)) for each in group]
         for each, rendered in zip(group, names, strict=True):
             self._store(each, rendered)
-        for scope in self.scopes:
-            for value in scope:
-                if value in self.volatile:
-                    self.names.pop(value, None)
+        self.forget_volatile()
 
     def _store(self, store: Store, names: list[str]) -> None:
         dtype = self.kernel.buffers[store.buffer].dtype
-        place = self._place(store.index, names[0])
+        place = self.place(store.index, names[0])
         element = f"b{self.bindings[store.buffer]}[{place}]"
         value = names[-1]
         if store.combine is not None:
@@ -310,6 +139,7 @@ class Renderer:
     def loop(self, loop: Loop) -> None:
         if any(each.extent == 0 for each in loop.axes):
             return
+        self.forget_volatile()
         opened = self.open_axes(loop.axes, loop.body)
         self.body(loop.body)
         self.close_axes(opened)
@@ -357,6 +187,7 @@ class Renderer:
         self.line(f"{name} = {combined};")
 
     def _scan(self, fold: Fold, name: str) -> None:
+        self.forget_volatile()
         opened = self.open_axes(fold.axes, fold.body, (fold.value,))
         self._accumulate(fold, name)
         self.results[fold] = name
@@ -428,21 +259,6 @@ class Renderer:
         self.line(f"let point = global.x{row};")
         self.line(f"if (point >= {points}u) {{ return; }}")
         self.place_axes(self.kernel.domain, "point")
-
-    def place_axes(self, axes: Sequence[Axis], point: str) -> None:
-        """Name axes, whose row-major position is the u32 `point`."""
-        points = stride = math.prod(each.extent for each in axes)
-        for each in axes:
-            if each.extent == 1:
-                self.axes[each] = "0i"
-                continue
-            stride //= each.extent
-            name = self.fresh("a")
-            quotient = point if stride == 1 else f"{point} / {stride}u"
-            whole = stride * each.extent == points
-            rendered = quotient if whole else f"({quotient}) % {each.extent}u"
-            self.line(f"let {name} = i32({rendered});")
-            self.axes[each] = name
 
     def _text(self, access: str) -> str:
         half = any(each.dtype is dtypes.float16 for each in self.kernel.buffers)

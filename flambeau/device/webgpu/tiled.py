@@ -13,7 +13,8 @@ import math
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
-from flambeau.device.webgpu.render import Rendered, Renderer, grid, postorder, roots_of
+from flambeau.device.webgpu.render import Rendered, Renderer, grid
+from flambeau.device.webgpu.scopes import postorder, roots_of
 from flambeau.graph import dtype as dtypes
 from flambeau.kernel.ir import Axis, Check, Fold, Kernel, Store, Value, stride_of
 

@@ -12,14 +12,8 @@ import math
 from collections.abc import Sequence
 
 from flambeau.device.webgpu.carrier import carrier
-from flambeau.device.webgpu.render import (
-    MAXIMUM_GROUPS,
-    Renderer,
-    grid,
-    nested,
-    postorder,
-    roots_of,
-)
+from flambeau.device.webgpu.render import MAXIMUM_GROUPS, Renderer, grid
+from flambeau.device.webgpu.scopes import nested, postorder, roots_of
 from flambeau.graph import dtype as dtypes
 from flambeau.kernel.ir import Axis, Check, Fold, Kernel, Loop, Sort, Statement, Store, stride_of
 

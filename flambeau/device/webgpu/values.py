@@ -7,10 +7,13 @@ from typing import Any
 
 import numpy
 
+from flambeau.device.webgpu import elementary
 from flambeau.device.webgpu.carrier import INT32_LEAST, carrier, check_int64
 from flambeau.graph import dtype as dtypes
 from flambeau.graph.dtype import DType
 from flambeau.kernel.ir import Value
+
+_REGISTERED = (elementary,)  # importing it registers its functions
 
 ZERO_WORD = "params.words[0].x"
 """A zero that no compiler knows: keeps constants from being folded."""
