@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import json
 import math
 import multiprocessing
@@ -738,11 +739,11 @@ def chain(length: int, size: int = 100) -> Program:
 
 
 def test_temporaries_share_memory_and_pipelines_are_cached(device: WebGpuDevice) -> None:
-    before = dict(STATISTICS)
+    before = dataclasses.replace(STATISTICS)
     executable = device.compile(chain(10, 101))
     assert len(executable.table.shared) == 2
-    assert STATISTICS["compiled"] - before["compiled"] == 1
-    assert STATISTICS["hits"] - before["hits"] == 9
+    assert STATISTICS.compiled - before.compiled == 1
+    assert STATISTICS.memory_hits - before.memory_hits == 9
     x = np.arange(101, dtype=np.float32)
     for _ in range(3):
         (out,) = executable.run([upload(device, x)], [])

@@ -7,6 +7,7 @@ import threading
 import weakref
 from collections.abc import Iterator
 from contextlib import contextmanager
+from dataclasses import dataclass
 from typing import Any
 
 import numpy
@@ -21,8 +22,16 @@ from flambeau.graph.node import TensorType
 from flambeau.kernel.limits import Limits
 from flambeau.kernel.program import Program
 
-STATISTICS = {"compiled": 0, "hits": 0}
-"""Pipelines that were compiled, and those that were there already, in this process."""
+
+@dataclass(slots=True)
+class Statistics:
+    """How often pipelines were compiled, and found in memory, since the process began."""
+
+    compiled: int = 0
+    memory_hits: int = 0
+
+
+STATISTICS = Statistics()
 
 
 class WebGpuDevice(Device):
@@ -197,9 +206,9 @@ class WebGpuDevice(Device):
         """The compute pipeline of a step's WGSL. Raises RuntimeError where it is not accepted."""
         found = self._pipelines.get(step.wgsl)
         if found is not None:
-            STATISTICS["hits"] += 1
+            STATISTICS.memory_hits += 1
             return found
-        STATISTICS["compiled"] += 1
+        STATISTICS.compiled += 1
         try:
             found = self.gpu.create_compute_pipeline(
                 label=step.name,
@@ -241,5 +250,6 @@ class WebGpuDevice(Device):
             "type": str(info["adapter_type"]),
             "wgpu": str(self.wgpu.__version__),
             "float16": "yes" if self.half else "no",
+            "pipelines compiled": str(STATISTICS.compiled),
             "limits": ", ".join(f"{name} {value}" for name, value in limits.items()),
         }
