@@ -71,6 +71,7 @@ class Inspection:
         yaml: the proposed model file, valid by the official schema, with its evidence as comments.
         doubts: what a person has to decide.
         notes: what was left out or could not be read.
+        model_file: the folder's own model file, if it has one.
     """
 
     name: str
@@ -81,6 +82,7 @@ class Inspection:
     doubts: list[str]
     notes: list[str]
     yaml: str = ""
+    model_file: str = ""
 
     @property
     def model(self) -> ModelFile:
@@ -154,6 +156,8 @@ def inspect(
     inspection = Inspection(
         _name(findings), proposals, doubtful, distribution, licenses, doubts, notes
     )
+    paths = {file.path for file in tree.files}
+    inspection.model_file = next((name for name in MODEL_FILES if name in paths), "")
     inspection.yaml = "\n".join(_yaml(inspection, findings)) + "\n"
     return inspection
 
