@@ -16,7 +16,7 @@ from flambeau.graph import dtype as dtypes
 from flambeau.graph.dtype import DType, promote
 from flambeau.graph.node import Node, Operation
 from flambeau.tensor.device import get_default_dtype
-from flambeau.tensor.record import derive, record
+from flambeau.tensor.record import derive, is_tracing, record
 from flambeau.tensor.tensor import Tensor
 
 _CATEGORY = {"bool": 0, "uint": 1, "int": 1, "float": 2}
@@ -62,23 +62,39 @@ def as_node(value: Any, dtype: DType) -> Any:
         if value._type.dtype is dtype:
             return value
         return derive(op.CAST, (value._read(),), (dtype,))
-    if not dtype.is_floating_point and isinstance(value, float):
-        raise RuntimeError(f"value cannot be converted to type {dtype.name} without overflow")
     return number_node(value, dtype)
 
 
 def number_node(value: Any, dtype: DType) -> Node:
-    """A number as a runtime scalar. Raises RuntimeError where an integer does not fit."""
+    """A number as a runtime scalar, or as a fixed one within a composite's expansion.
+
+    Integers wrap around, as PyTorch's do in arithmetic.
+    """
     if dtype.is_floating_point:
-        return build.scalar(float(value), dtype)
-    if dtype.kind == "bool":
-        return build.scalar(bool(value), dtype)
+        value = float(value)
+    elif dtype.kind == "bool":
+        value = bool(value)
+    else:
+        value = wrapped(int(value), dtype)
+    if is_tracing():
+        return build.constant(value, dtype)
+    return build.scalar(value, dtype)
+
+
+def wrapped(value: int, dtype: DType) -> int:
+    """`value` modulo 2 to the bits of an integer dtype, within its range."""
+    low, high = integer_range(dtype)
+    if not -(1 << 63) <= value < 1 << 64:
+        raise OverflowError(f"int too big to convert: {value} does not fit 64 bits")
+    return value if low <= value <= high else (value - low) % (high - low + 1) + low
+
+
+def integer_range(dtype: DType) -> tuple[int, int]:
+    """The least and the greatest value of an integer dtype."""
     bits = dtype.itemsize * 8
-    low = -(1 << (bits - 1)) if dtype.is_signed else 0
-    high = (1 << (bits - (1 if dtype.is_signed else 0))) - 1
-    if not low <= int(value) <= high:
-        raise RuntimeError(f"value {value} cannot be converted to {dtype!r} without overflow")
-    return build.scalar(int(value), dtype)
+    if dtype.is_signed:
+        return -(1 << (bits - 1)), (1 << (bits - 1)) - 1
+    return 0, (1 << bits) - 1
 
 
 def elementwise(operation: Operation, *values: Any, dtype: DType | None = None) -> Any:

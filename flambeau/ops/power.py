@@ -1,0 +1,163 @@
+"""Powers. A Python number that is a small whole number or a half is a formula of its own."""
+
+from __future__ import annotations
+
+import math
+from typing import Any
+
+from flambeau.graph import dtype as dtypes
+from flambeau.graph import op
+from flambeau.graph.dtype import bool_
+from flambeau.ops.comparison import isinf
+from flambeau.ops.fused import fused
+from flambeau.ops.logic import where
+from flambeau.ops.math import _split, exp, log
+from flambeau.ops.operators import operator
+from flambeau.ops.promote import as_node, elementwise, result_dtype
+from flambeau.ops.publish import public
+from flambeau.tensor.record import record
+from flambeau.tensor.tensor import Tensor
+
+# log 2 in two parts, the first short enough to be multiplied by an exponent without rounding;
+# and the factor that splits a number into two halves of its bits (T. Dekker, 1971)
+_LOG2 = {
+    dtypes.float32: (0.693145751953125, 1.4286068203094172e-06, 4097.0),
+    dtypes.float64: (0.6931471803691238, 1.9082149292705877e-10, 134217729.0),
+}
+
+
+def _halves(x: Any, factor: float) -> tuple[Any, Any]:
+    scaled = x * factor
+    high = scaled - (scaled - x)
+    return high, x - high
+
+
+def _magnitude(size: Any, y: Any) -> Any:
+    """size to the power y, for positive finite size: y·log(size) with about twice the bits."""
+    first, second, factor = _LOG2[size.dtype]
+    exponent, mantissa = _split(size)
+    high, low = exponent * first, exponent * second + log(mantissa)
+    logarithm = high + low
+    rest = (high - logarithm) + low
+    product = y * logarithm
+    y_high, y_low = _halves(y, factor)
+    l_high, l_low = _halves(logarithm, factor)
+    lost = ((y_high * l_high - product) + y_high * l_low + y_low * l_high) + y_low * l_low
+    lost = lost + y * rest
+    fits = (product.abs() < 1000.0) & (y.abs() < 1e30)
+    return exp(product) * (1 + where(fits, lost, 0.0))
+
+
+def _pow_gradient(x: Any, y: Any, g: Any) -> Any:
+    to_x = where(y == 0, 0.0, g * (y * elementwise(_pow, x, y - 1)))
+    logarithm = log(where((x == 0) & (y >= 0), 1.0, x))
+    to_y = g * where((x == 0) & (y >= 0), 0.0, elementwise(_pow, x, y) * logarithm)
+    return to_x, to_y
+
+
+@fused(gradient=_pow_gradient)
+def _pow(x: Any, y: Any) -> Any:
+    """exp(y log |x|) with the sign of an odd power; the error is about |y log m| units.
+
+    m is the mantissa of x, between √½ and √2. Special cases as C's pow.
+    """
+    size = x.abs()
+    usual = (size > 0) & ~isinf(size)
+    value = _magnitude(where(usual, size, 1.0), y)
+    unusual = where((size == 0) == (y > 0), 0.0, float("inf"))
+    value = where(usual, value, where(size != size, size, where(y != y, y, unusual)))
+    value = where((size == 1) & isinf(y), 1.0, value)
+    whole = record(op.FLOOR, (y,)) == y
+    half = y * 0.5
+    odd = whole & (record(op.FLOOR, (half,)) != half) & ~isinf(y)
+    negative = x < 0
+    signed = where(whole | isinf(x), where(odd, -value, value), float("nan"))
+    return where((y == 0) | (x == 1), 1.0, where(negative, signed, value))
+
+
+@fused()
+def _repeated(x: Any, exponent: int) -> Any:
+    """A positive whole power by repeated squaring."""
+    result = None
+    while exponent:
+        if exponent & 1:
+            result = x if result is None else result * x
+        exponent >>= 1
+        if exponent:
+            x = x * x
+    return result
+
+
+@fused(saves="")
+def _integer_pow(x: Any, y: Any) -> Any:
+    """Repeated squaring over the bits of y; negative powers as integer division gives them."""
+    result = x * 0 + 1
+    base, left = x, y
+    for _ in range(x.dtype.itemsize * 8 - x.dtype.is_signed):
+        result = where((left & 1) != 0, result * base, result)
+        base, left = base * base, left >> 1
+    if not x.dtype.is_signed:
+        return result
+    alternating = where((y & 1) == 0, 1, -1)
+    inverse = where(x == 1, 1, where(x == -1, alternating, 0)).to(x.dtype)
+    return where(y < 0, inverse, result)
+
+
+@fused(saves="")
+def _ones(x: Any) -> Any:
+    return record(op.EXPAND, (as_node(1, x.dtype),), (tuple(x.shape),))
+
+
+@fused()
+def _inverse_square(x: Any) -> Any:
+    return 1 / (x * x)
+
+
+def _fixed_power(input: Tensor, exponent: Any) -> Any:
+    """The formula for a number of its own; None where there is none."""
+    floating = input._type.dtype.is_floating_point
+    if exponent == 0:
+        return record(_ones, (input,))
+    if floating and exponent == 0.5:
+        return input.sqrt()  # type: ignore[attr-defined]  # attached
+    if floating and exponent == -0.5:
+        return input.rsqrt()  # type: ignore[attr-defined]  # attached
+    if floating and exponent == -1:
+        return input.reciprocal()  # type: ignore[attr-defined]  # attached
+    if floating and exponent == -2:
+        return record(_inverse_square, (input,))
+    if exponent == int(exponent) and 0 < exponent <= (4 if floating else 1 << 62):
+        return record(_repeated, (input,), (int(exponent),))
+    return None
+
+
+@public(inplace=True)
+def pow(input: Any, exponent: Any) -> Any:  # noqa: A001  # PyTorch's name
+    """input to the power `exponent`; tensors or numbers, one of them a tensor.
+
+    Integers to negative numbers raise RuntimeError.
+    """
+    dtype = result_dtype((input, exponent))
+    if isinstance(input, Tensor) and not isinstance(exponent, Tensor):
+        if not dtype.is_floating_point and exponent < 0:
+            raise RuntimeError("Integers to negative integer powers are not allowed.")
+        if input._type.dtype is dtype and dtype is not bool_ and math.isfinite(exponent):
+            found = _fixed_power(input, exponent)
+            if found is not None:
+                return found
+    if dtype.is_floating_point:
+        return elementwise(_pow, input, exponent, dtype=dtype)
+    dtype = dtypes.uint8 if dtype is bool_ else dtype
+    found = elementwise(_integer_pow, input, exponent, dtype=dtype)
+    both_bool = result_dtype((input, exponent)) is bool_
+    return found.to(bool_) if both_bool else found
+
+
+@public(inplace=True)
+def float_power(input: Any, exponent: Any) -> Any:
+    """pow in float64."""
+    values = [each.double() if isinstance(each, Tensor) else each for each in (input, exponent)]  # type: ignore[attr-defined]  # attached
+    return elementwise(_pow, *values, dtype=dtypes.float64)
+
+
+operator("pow", pow)
