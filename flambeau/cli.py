@@ -121,9 +121,7 @@ def _demo(arguments: Sequence[str]) -> int:
         print(f"flambeau demo: the example is missing: {places[0]}", file=sys.stderr)
         return 1
     missing = [
-        name
-        for name in ("sklearn", "matplotlib", "tqdm")
-        if importlib.util.find_spec(name) is None
+        name for name in ("sklearn", "matplotlib", "tqdm") if importlib.util.find_spec(name) is None
     ]
     if missing:
         print(
