@@ -274,10 +274,9 @@ def _plain(data: Any, found: set[Any]) -> Any:
             raise RuntimeError(f"Could not infer dtype of {type(data).__name__}")
         found.add(int)
         return data.__index__()
-    if not found and isinstance(data, list) and data and type(data[0]) is float:
-        if builtins.all(type(each) is float for each in data):
-            found.add(float)
-            return data
+    if isinstance(data, list) and {*map(type, data)} == {float}:
+        found.add(float)
+        return data  # the usual case, quickly
     return [_plain(each, found) for each in data]
 
 

@@ -19,6 +19,8 @@ from flambeau.tensor.tensor import Tensor
 
 def as_bool(value: Any) -> Any:
     """A tensor or number as bool: whether it is not zero."""
+    if isinstance(value, Tensor):
+        return value if value._type.dtype is bool_ else record(op.CAST, (value,), (bool_,))
     return as_node(value, bool_)
 
 

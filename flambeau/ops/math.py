@@ -282,7 +282,7 @@ def erfc(input: Tensor) -> Any:
 
 @fused(saves="result", gradient=lambda y, g: g * exp(y * y) * (1 / _TWO_OVER_ROOT_PI))
 def _erfinv(y: Any) -> Any:
-    """S. Winitzki's approximation (2008), then Halley's iteration on the smaller of erf and erfc."""
+    """S. Winitzki's approximation (2008), then Halley's iteration on erf, or on erfc."""
     size = y.abs()
     inside = where(size < 1, size, 0.0)
     logarithm = log((1 - inside) * (1 + inside))

@@ -1,0 +1,97 @@
+"""Running sums, products and extremes along a dimension, and differences."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from flambeau.graph import build, op
+from flambeau.graph.dtype import DType, bool_, int64
+from flambeau.ops import return_types
+from flambeau.ops.axes import axis_of
+from flambeau.ops.comparison import isnan
+from flambeau.ops.fused import fused
+from flambeau.ops.logic import where
+from flambeau.ops.promote import as_node
+from flambeau.ops.publish import public
+from flambeau.tensor.record import record
+from flambeau.tensor.tensor import Tensor
+
+
+def _running(kind: str, input: Tensor, dim: int, dtype: DType | None) -> Any:
+    axis = axis_of(dim, input.ndim)
+    of = input._type.dtype
+    found = dtype or (of if of.is_floating_point else int64)
+    node = as_node(input, found)
+    if input.ndim == 0:
+        return record(op.MATERIALIZE, (node,))
+    return record(op.SCAN, (node,), (kind, axis))
+
+
+@public(inplace=True)
+def cumsum(input: Tensor, dim: int, *, dtype: DType | None = None) -> Any:
+    """The running sum along `dim`. Integers and bools give int64."""
+    return _running("add", input, dim, dtype)
+
+
+@public(inplace=True)
+def cumprod(input: Tensor, dim: int, *, dtype: DType | None = None) -> Any:
+    """The running product along `dim`. Integers and bools give int64."""
+    return _running("mul", input, dim, dtype)
+
+
+@fused(wide=False)
+def _cummax(x: Any, axis: int, smallest: bool) -> Any:
+    """The running extreme, and the last place where it was reached; NaN wins."""
+    ordered = x
+    if smallest:
+        ordered = -x if x.dtype.is_floating_point else ~x
+    running = record(op.SCAN, (ordered,), ("max", axis))
+    reached = ordered == running
+    if x.dtype.is_floating_point:
+        reached = reached | isnan(x)
+    line = tuple([x.shape[axis] if place == axis else 1 for place in range(len(x.shape))])
+    here = Tensor._traced(build.expand(build.reshape(build.iota(x.shape[axis]), line), x.shape))
+    places = record(op.SCAN, (where(reached, here, 0),), ("max", axis))
+    if smallest:
+        running = -running if x.dtype.is_floating_point else ~running
+    return running, places
+
+
+def _running_extreme(kind: Any, input: Tensor, dim: int, smallest: bool) -> Any:
+    axis = axis_of(dim, input.ndim)
+    if input.ndim == 0:
+        return kind(input.clone(), (input.detach() != input.detach()).long())  # type: ignore[attr-defined]  # attached
+    if input._type.dtype is bool_:
+        values, places = record(_cummax, (input.to(int64),), (axis, smallest))  # type: ignore[attr-defined]  # attached
+        return kind(values.to(bool_), places)
+    return kind(*record(_cummax, (input,), (axis, smallest)))
+
+
+@public()
+def cummax(input: Tensor, dim: int) -> Any:
+    """(running greatest, its last index) along `dim`."""
+    return _running_extreme(return_types.cummax_, input, dim, False)
+
+
+@public()
+def cummin(input: Tensor, dim: int) -> Any:
+    """(running smallest, its last index) along `dim`."""
+    return _running_extreme(return_types.cummin_, input, dim, True)
+
+
+@fused()
+def _logcumsumexp(x: Any, axis: int) -> Any:
+    greatest = record(op.REDUCE, (x,), ("max", (axis,))).detach()
+    shift = where(greatest.abs() == float("inf"), 0.0, greatest)
+    total = record(op.SCAN, (record(op.EXP, (x - shift,)),), ("add", axis))
+    return record(op.LOG, (total,)) + shift
+
+
+@public()
+def logcumsumexp(input: Tensor, dim: int) -> Any:
+    """The logarithm of the running sum of exponentials along `dim`.
+
+    Exponentials are taken relative to the greatest of the whole row: terms more than 87 (float32)
+    below it count as 0.
+    """
+    return record(_logcumsumexp, (input,), (axis_of(dim, input.ndim),))
