@@ -19,9 +19,9 @@ from collections.abc import Iterable, Iterator, Sequence
 from flambeau.graph import op
 from flambeau.graph.node import Node, walk
 from flambeau.kernel.index import Index, Indices, Linear
+from flambeau.kernel.limits import DEAR, Limits
 from flambeau.kernel.lower import canonical
 from flambeau.kernel.map import Frame
-from flambeau.kernel.limits import DEAR, Limits
 
 _OWN_GROUP = frozenset({op.SCAN, op.SORT, op.SCATTER, op.ASSIGN, op.CAT, op.CALL})
 _REARRANGING = frozenset({op.RESHAPE, op.PERMUTE, op.EXPAND})
@@ -210,9 +210,8 @@ class Grouper:
 
     def _store_largest(self, nodes: Iterable[Node]) -> bool:
         """Store the Node that loads and computes most; False where none is left to store."""
-        candidates = [
-            each for each in nodes if not self.is_stored(each) and self.cost(each) > 1
-        ]
+        candidates = [each for each in nodes if not self.is_stored(self._bottom(each))]
+        candidates = [each for each in candidates if self.cost(each) > 1]
         if not candidates:
             return False
         largest = max(
@@ -221,11 +220,14 @@ class Grouper:
         self._store_below(largest)
         return True
 
-    def _store_below(self, node: Node) -> None:
-        """Store what a chain of movement operations starts from."""
+    def _bottom(self, node: Node) -> Node:
+        """What a chain of movement operations starts from."""
         while node.op in op.MOVEMENT and node.op is not op.CAT and not self.is_stored(node):
             node = node.inputs[0]
-        self.store(node)
+        return node
+
+    def _store_below(self, node: Node) -> None:
+        self.store(self._bottom(node))
 
     def _move(self, number: int, node: Node) -> None:
         """A movement or GATHER that is not executed: it turns its users' indices."""

@@ -1,0 +1,6 @@
+"""Makes the helpers that lie beside the test folders importable."""
+
+import sys
+from pathlib import Path
+
+sys.path.insert(0, str(Path(__file__).parent.parent))
