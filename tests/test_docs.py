@@ -10,6 +10,7 @@ import pytest
 ROOT = Path(__file__).resolve().parent.parent
 PAGES = sorted([ROOT / "README.md", *(ROOT / "docs").glob("*.md")])
 BLOCK = re.compile(r"^```python[^\n]*\n(.*?)^```$", re.MULTILINE | re.DOTALL)
+QUOTE = re.compile(r"^```py source=(\S+)\n(.*?)^```$", re.MULTILINE | re.DOTALL)
 LINK = re.compile(r"\]\((?!https?:|#|mailto:)([^)#\s]+)")
 
 
@@ -46,3 +47,10 @@ def test_named_files_exist(page: Path) -> None:
     for name in re.findall(r"`([\w/]+\.(?:py|md|toml))`", text):
         places = [ROOT / name, ROOT / "flambeau" / name, page.parent / name]
         assert any(place.exists() for place in places), f"{page.name} names {name}"
+
+
+@pytest.mark.parametrize("page", PAGES, ids=lambda page: page.name)
+def test_quoted_source_is_what_stands_there(page: Path) -> None:
+    """A block that says ```py source=path is part of that file, word for word."""
+    for path, quoted in QUOTE.findall(page.read_text(encoding="utf-8")):
+        assert quoted in (ROOT / path).read_text(encoding="utf-8"), f"{page.name} quotes {path}"
