@@ -13,6 +13,7 @@ from functools import lru_cache
 
 from flambeau.device.cpu.values import Values, linear_terms
 from flambeau.kernel.ir import Axis, Check, Fold, Kernel, Loop, Sort, Statement, Store, Value
+from flambeau.kernel.tile import reachable as reachable_values
 
 LANES = 16
 """Lanes of a vector whose elements have four bytes, for bodies with functions such as exp."""
@@ -34,14 +35,7 @@ class Choice:
 
 def reachable(statements: Iterable[Statement]) -> list[Value]:
     """Every value that statements use, inner ones included."""
-    seen: dict[Value, None] = {}
-    stack = [value for each in statements for value in values_of(each)]
-    while stack:
-        value = stack.pop()
-        if value not in seen:
-            seen[value] = None
-            stack.extend(value.args)
-    return list(seen)
+    return reachable_values(_values_of_all(statements))
 
 
 def values_of(statement: Statement) -> list[Value]:

@@ -6,7 +6,7 @@ import hashlib
 import json
 import struct
 import threading
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -15,7 +15,10 @@ import llvmlite
 import llvmlite.binding as llvm
 
 from flambeau.device.cache import disk_cache
-from flambeau.device.cpu.render import Rendered, Target, render
+from flambeau.device.cpu.emit import Rendered
+from flambeau.device.cpu.micro import micro_text
+from flambeau.device.cpu.render import render
+from flambeau.device.cpu.target import target_of
 from flambeau.kernel.ir import Kernel
 
 
@@ -53,12 +56,13 @@ class Compiler:
         features = llvm.get_host_cpu_features()
         self.features = features.flatten()
         self.triple = llvm.get_process_triple()
-        self.target = _target(dict(features), self.triple)
+        self.target = target_of(dict(features), self.triple)
         self._machine = self._target_machine()
         self._jit = llvm.create_lljit_compiler(self._target_machine(), use_jit_link=True)
         # Native threads may run its code until the process ends: it is never freed.
         self._jit._owned = True
         self._libraries = 0
+        self._micros: dict[str, int] = {}
         self._fingerprint = self._make_fingerprint()
         self._codes: dict[str, Code] = {}
         self._lock = threading.RLock()
@@ -129,7 +133,8 @@ class Compiler:
             return
         headers = {digest: _unpack(stored) for digest, stored in new.items()}
         symbols = [_symbol(digest) for digest in new]
-        addresses = self.load([data for _, data in headers.values()], symbols)
+        imports = {name for header, _ in headers.values() for name in header["imports"]}
+        addresses = self.load([data for _, data in headers.values()], symbols, imports)
         for digest, (header, _) in headers.items():
             self._codes[digest] = Code(
                 digest,
@@ -154,9 +159,13 @@ class Compiler:
         module.triple = self.triple
         return text, self._machine.emit_assembly(module)
 
-    def load(self, objects: Sequence[bytes], symbols: Sequence[str]) -> dict[str, int]:
+    def load(
+        self, objects: Sequence[bytes], symbols: Sequence[str], imports: Iterable[str] = ()
+    ) -> dict[str, int]:
         """Put object files into memory; returns the addresses of symbols in them."""
         builder = llvm.JITLibraryBuilder().add_current_process()
+        for each in imports:
+            builder.import_symbol(each, self._micro(each))
         for data in objects:
             builder.add_object_img(data)
         for each in symbols:
@@ -165,6 +174,14 @@ class Compiler:
         library = builder.link(self._jit, f"library{self._libraries}")
         library._owned = True  # as the engine
         return {each: int(library[each]) for each in symbols}
+
+    def _micro(self, name: str) -> int:
+        """The address of a micro-kernel."""
+        found = self._micros.get(name)
+        if found is None:
+            addresses = self.functions(micro_text(name, self.target.fused), [name])
+            found = self._micros[name] = addresses[name]
+        return found
 
     def _cached_object(self, text: str) -> bytes:
         key = self._key(hashlib.sha256(text.encode()).hexdigest())
@@ -186,7 +203,12 @@ def _symbol(digest: str) -> str:
 
 def _pack(rendered: Rendered, data: bytes) -> bytes:
     header = json.dumps(
-        {"items": rendered.items, "cost": rendered.cost, "scratch": rendered.scratch}
+        {
+            "items": rendered.items,
+            "cost": rendered.cost,
+            "scratch": rendered.scratch,
+            "imports": rendered.imports,
+        }
     ).encode()
     return struct.pack("<I", len(header)) + header + data
 
@@ -194,14 +216,3 @@ def _pack(rendered: Rendered, data: bytes) -> bytes:
 def _unpack(stored: bytes) -> tuple[dict[str, Any], bytes]:
     (length,) = struct.unpack_from("<I", stored)
     return json.loads(stored[4 : 4 + length]), stored[4 + length :]
-
-
-def _target(features: dict[str, bool], triple: str) -> Target:
-    arm = triple.startswith(("aarch64", "arm64"))
-    if arm:
-        return Target(fused=True, native_half=True, vector_bytes=16, registers=32)
-    if features.get("avx512f"):
-        return Target(True, True, 64, 32)
-    fused = bool(features.get("fma"))
-    wide = 32 if features.get("avx2") else 16
-    return Target(fused, bool(features.get("f16c")), wide, 16)

@@ -10,6 +10,7 @@ from __future__ import annotations
 import struct
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
+from dataclasses import dataclass
 from typing import Any
 
 from flambeau.graph import dtype as dtypes
@@ -303,3 +304,17 @@ def suffix_of(kind: str, lanes: int) -> str:
 
 
 INDEX = dtypes.int64
+
+ENTRY = "ptr %buffers, ptr %scalars, i64 %begin, i64 %end, ptr %error, ptr %scratch"
+"""The arguments of every kernel's function."""
+
+
+@dataclass(frozen=True)
+class Rendered:
+    """One kernel's code and how to run it."""
+
+    text: str
+    items: int
+    cost: float  # estimated, of the whole kernel, in vector instructions
+    scratch: int = 0  # bytes a thread
+    imports: tuple[str, ...] = ()  # micro-kernels that it calls

@@ -9,22 +9,25 @@ its vector axis; how the domain is cut into items depends on its shape only.
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
 
 from flambeau.device.cpu import convert, sort
 from flambeau.device.cpu.choose import Chooser, reachable, width
+from flambeau.device.cpu.contraction import ContractionRenderer
 from flambeau.device.cpu.emit import (
+    ENTRY,
     INDEX,
     REGISTER_TYPES,
     Emitter,
     Operand,
+    Rendered,
     vector_type,
 )
+from flambeau.device.cpu.target import Target
+from flambeau.device.cpu.tiling import tiling
 from flambeau.device.cpu.values import Values
 from flambeau.graph import dtype as dtypes
 from flambeau.kernel.ir import Axis, Check, Fold, Kernel, Loop, Sort, Statement, Store
-
-ENTRY = "ptr %buffers, ptr %scalars, i64 %begin, i64 %end, ptr %error, ptr %scratch"
+from flambeau.kernel.tile import tile
 
 CHUNK = 8192.0
 """Estimated work of one item: enough that its overhead does not count."""
@@ -35,26 +38,6 @@ UNROLL = 9
 
 Body = Callable[[list[str]], list[str]]
 """Writes a loop's body: takes what is carried, returns it updated."""
-
-
-@dataclass(frozen=True)
-class Target:
-    """What the code may use; one line a fact that changes what is written."""
-
-    fused: bool  # fused multiply-add
-    native_half: bool  # conversion from and to float16
-    vector_bytes: int  # of the widest registers
-    registers: int  # how many of them
-
-
-@dataclass(frozen=True)
-class Rendered:
-    """One kernel's code and how to run it."""
-
-    text: str
-    items: int
-    cost: float  # estimated, of the whole kernel, in vector instructions
-    scratch: int = 0  # bytes a thread
 
 
 class Renderer:
@@ -73,6 +56,16 @@ class Renderer:
         if any(axis.extent == 0 for axis in self.kernel.domain):
             return Rendered(f"define void @{name}({ENTRY}) {{\n  ret void\n}}\n", 0, 0.0)
         self.entry()
+        contraction = tile(self.kernel).contraction
+        tiles = None
+        if contraction is not None:
+            tiles = tiling(contraction, self.values, self.target)
+        if contraction is not None and tiles is not None:
+            product = ContractionRenderer(
+                self.emitter, self.values, contraction, tiles, self.statement
+            )
+            product.write()
+            return product.finish(self.text, name)
         choice = self.chooser.domain()
         if choice.axis is None:
             items = self._scalar_domain()
@@ -103,28 +96,12 @@ class Renderer:
 
     # the domain
 
-    def decode(self, axes: Sequence[Axis], item: str) -> None:
-        """Bind axes to the parts of a row-major position."""
-        emitter = self.emitter
-        wide = [axis for axis in axes if axis.extent > 1]
-        for axis in axes:
-            if axis.extent <= 1:
-                self.values.bind(axis, Operand("0", INDEX))
-        for number in range(len(wide) - 1, -1, -1):
-            axis = wide[number]
-            if number == 0:
-                self.values.bind(axis, Operand(item, INDEX))
-                break
-            rest = emitter.let(f"urem i64 {item}, {axis.extent}")
-            self.values.bind(axis, Operand(rest, INDEX))
-            item = emitter.let(f"udiv i64 {item}, {axis.extent}")
-
     def _scalar_domain(self) -> int:
         items = 1
         for axis in self.kernel.domain:
             items *= axis.extent
         loop = self.emitter.open_loop("%begin", "%end")
-        self.decode(self.kernel.domain, loop.index)
+        self.values.decode(self.kernel.domain, loop.index)
         self.statements(self.kernel.body)
         self.emitter.close_loop(loop)
         return items
@@ -151,7 +128,7 @@ class Renderer:
             last = emitter.let(f"icmp eq i64 {chunk}, {chunks - 1}")
             end = emitter.let(f"add nsw i64 {low}, {vectors * lanes}")
             high = emitter.let(f"select i1 {last}, i64 {full * lanes}, i64 {end}")
-        self.decode(outer, item)
+        self.values.decode(outer, item)
 
         def body(carried: list[str]) -> list[str]:
             self.statements(self.kernel.body)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Any, NamedTuple
 
 from flambeau.device.cpu import convert, elementwise
@@ -124,6 +125,20 @@ class Values:
     def bind(self, what: Axis | Fold, operand: Operand) -> None:
         """Define an axis or a fold's result from here on, in the current scope."""
         self.emitter.scopes[-1].defined[what] = operand
+
+    def decode(self, axes: Sequence[Axis], item: str) -> None:
+        """Bind axes to the parts of a row-major position."""
+        emitter = self.emitter
+        wide = [axis for axis in axes if axis.extent > 1]
+        for axis in axes:
+            if axis.extent <= 1:
+                self.bind(axis, Operand("0", INDEX))
+        for axis in reversed(wide[1:]):
+            rest = emitter.let(f"urem i64 {item}, {axis.extent}")
+            self.bind(axis, Operand(rest, INDEX))
+            item = emitter.let(f"udiv i64 {item}, {axis.extent}")
+        if wide:
+            self.bind(wide[0], Operand(item, INDEX))
 
     def varies(self, value: Value) -> bool:
         """Whether a value differs from lane to lane (axes not bound yet do not)."""

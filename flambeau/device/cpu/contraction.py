@@ -1,0 +1,347 @@
+"""Matrix products and convolutions: operands packed through their index expressions, a register
+tile, and the epilogue on each tile.
+
+One work item computes a block of the result: for each block of k it packs its panels of both
+operands into the thread's scratch memory, [panel][k][width], and calls the micro-kernel for every
+pair of panels. After the last block the kernel's remaining statements run on the finished tile.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+from flambeau.device.cpu import micro
+from flambeau.device.cpu.emit import INDEX, Emitter, Operand, Rendered
+from flambeau.device.cpu.pack import Panels, transpose
+from flambeau.device.cpu.tiling import Side, Tiling
+from flambeau.device.cpu.values import Values
+from flambeau.kernel.ir import Statement
+from flambeau.kernel.tile import Contraction
+
+Int = str | int
+
+
+class ContractionRenderer:
+    """Writes the function of one contraction; `statement` writes the epilogue's statements."""
+
+    def __init__(
+        self,
+        emitter: Emitter,
+        values: Values,
+        contraction: Contraction,
+        tiling: Tiling,
+        statement: Callable[[Statement], None],
+    ) -> None:
+        self.emitter = emitter
+        self.values = values
+        self.contraction = contraction
+        self.tiling = tiling
+        self.statement = statement
+        t = tiling
+        self.rows = Panels(emitter, values, t.rows)
+        self.columns = Panels(emitter, values, t.columns)
+        self.stride = t.columns.block * t.columns.width if t.blocks > 1 else t.columns.width
+        sizes = [
+            t.rows.block * t.rows.width * t.depth,
+            t.columns.block * t.columns.width * t.depth,
+            (t.rows.block if t.blocks > 1 else 1) * t.rows.width * self.stride,
+            t.lanes * t.lanes,
+        ]
+        self.offsets: list[int] = []
+        total = 0
+        for size in sizes:
+            self.offsets.append(total)
+            total += -(-size * t.itemsize // 64) * 64 + 64
+        self.scratch = total
+
+    @property
+    def items(self) -> int:
+        total = self.tiling.rows.blocks * self.tiling.columns.blocks
+        for axis in self.contraction.batch:
+            total *= axis.extent
+        return total
+
+    def cost(self) -> float:
+        total = 1.0
+        c = self.contraction
+        for axis in (*c.batch, *c.m, *c.n, *c.k):
+            total *= axis.extent
+        return total / 16
+
+    def finish(self, text: Callable[[str], str], name: str) -> Rendered:
+        t = self.tiling
+        return Rendered(text(name), self.items, self.cost(), self.scratch, (self.micro_name(),))
+
+    def micro_name(self) -> str:
+        t = self.tiling
+        return micro.micro_name(t.kind, t.rows.width, t.vectors, t.lanes)
+
+    def write(self) -> None:
+        """The function's body, after its entry."""
+        emitter, t = self.emitter, self.tiling
+        base = [
+            emitter.let(f"getelementptr i8, ptr %scratch, i64 {offset}") for offset in self.offsets
+        ]
+        self.packed_rows, self.packed_columns, self.tile, self.square = base
+        loop = emitter.open_loop("%begin", "%end")
+        item = loop.index
+        row_block = self._part(item, t.rows.blocks)
+        item = self._rest(item, t.rows.blocks)
+        column_block = self._part(item, t.columns.blocks)
+        item = self._rest(item, t.columns.blocks)
+        self.values.decode(self.contraction.batch, item)
+        first_row, row_panels = self._range(t.rows, row_block)
+        first_column, column_panels = self._range(t.columns, column_block)
+        deep = emitter.open_loop(0, t.blocks)
+        block = deep.index if t.blocks > 1 else "0"
+        low, high, depth = self._bind_block(block)
+        for panels, packed, first, count in (
+            (self.columns, self.packed_columns, first_column, column_panels),
+            (self.rows, self.packed_rows, first_row, row_panels),
+        ):
+            each = emitter.open_loop(0, count)
+            number = self._sum(first, each.index)
+            start = self._product(each.index, panels.side.width * t.depth)
+            place = emitter.let(f"getelementptr {t.kind}, ptr {packed}, i64 {start}")
+            panels.open(number)
+            self._pack(panels, place, low, high)
+            emitter.pop()
+            emitter.close_loop(each)
+        self._multiply(block, depth, first_row, row_panels, first_column, column_panels)
+        emitter.close_loop(deep)
+        emitter.close_loop(loop)
+
+    # small arithmetic on names and numbers
+
+    def _part(self, item: str, count: int) -> str:
+        return "0" if count == 1 else self.emitter.let(f"urem i64 {item}, {count}")
+
+    def _rest(self, item: str, count: int) -> str:
+        return item if count == 1 else self.emitter.let(f"udiv i64 {item}, {count}")
+
+    def _sum(self, x: Int, y: Int) -> str:
+        if x in ("0", 0):
+            return str(y)
+        return str(x) if y in ("0", 0) else self.emitter.let(f"add nsw i64 {x}, {y}")
+
+    def _product(self, x: Int, y: int) -> str:
+        if x in ("0", 0) or y == 1:
+            return str(x)
+        return self.emitter.let(f"mul nsw i64 {x}, {y}")
+
+    def _least(self, x: Int, y: Int) -> str:
+        return self.emitter.call("llvm.smin.i64", "i64", [("i64", str(x)), ("i64", str(y))])
+
+    def _range(self, side: Side, block: str) -> tuple[str, Int]:
+        """The first panel of a block, and how many it has."""
+        if side.blocks == 1:
+            return "0", side.panels
+        first = self._product(block, side.block)
+        if side.panels % side.block == 0:
+            return first, side.block
+        left = self.emitter.let(f"sub nsw i64 {side.panels}, {first}")
+        return first, self._least(left, side.block)
+
+    # blocks of k
+
+    def _bind_block(self, block: str) -> tuple[Int, Int, Int]:
+        """Bind the outer k axes; returns the split axis's range and the number of steps."""
+        t, k = self.tiling, self.contraction.k
+        inner = t.depth // t.chunk
+        extent = k[t.split].extent
+        outer = self._rest(block, t.chunks)
+        self.values.decode(k[: t.split], outer)
+        if t.chunks == 1:
+            return 0, extent, extent * inner
+        low = self._product(self._part(block, t.chunks), t.chunk)
+        high = self._least(self._sum(low, t.chunk), extent)
+        steps = self.emitter.let(f"sub nsw i64 {high}, {low}")
+        return low, high, self._product(steps, inner)
+
+    def _k_nest(self, low: Int, high: Int, lanes: int, body: Callable[[str, int], None]) -> None:
+        """Run body(position in the block, how many steps) over a block of k; with lanes > 1 the
+        last axis runs in lanes."""
+        self._k_level(self.tiling.split, "0", low, high, lanes, body)
+
+    def _k_level(
+        self,
+        number: int,
+        position: str,
+        low: Int,
+        high: Int,
+        lanes: int,
+        body: Callable[[str, int], None],
+    ) -> None:
+        emitter, k = self.emitter, self.contraction.k
+        if number == len(k):
+            body(position, 1)
+            return
+        axis = k[number]
+        stride = 1
+        for each in k[number + 1 :]:
+            stride *= each.extent
+        if number != self.tiling.split:
+            low, high = 0, axis.extent
+        if lanes > 1 and number == len(k) - 1:
+            self._k_lanes(position, low, high, lanes, body)
+            return
+        loop = emitter.open_loop(low, high)
+        self.values.bind(axis, Operand(loop.index, INDEX))
+        past = loop.index if low == 0 else emitter.let(f"sub nsw i64 {loop.index}, {low}")
+        inner = self._sum(position, self._product(past, stride))
+        self._k_level(number + 1, inner, low, high, lanes, body)
+        emitter.close_loop(loop)
+
+    def _k_lanes(
+        self,
+        position: str,
+        low: Int,
+        high: Int,
+        lanes: int,
+        body: Callable[[str, int], None],
+    ) -> None:
+        """The last axis of k in vectors: whole ones, then what is left at its end."""
+        emitter, axis = self.emitter, self.contraction.k[-1]
+        whole = axis.extent // lanes * lanes
+        rest = axis.extent - whole
+        if whole:
+            top: Int = whole if high == axis.extent else self._least(high, whole)
+            loop = emitter.open_loop(low, top, lanes, (), lanes, None)
+            self.values.bind(axis, Operand(loop.index, INDEX, lanes, 1))
+            past = loop.index if low == 0 else emitter.let(f"sub nsw i64 {loop.index}, {low}")
+            body(self._sum(position, past), lanes)
+            emitter.close_loop(loop)
+        if not rest:
+            return
+        last = "true"
+        if high != axis.extent:
+            last = emitter.let(f"icmp eq i64 {high}, {axis.extent}")
+        with emitter.branch(last):
+            bits = ", ".join("i1 true" if lane < rest else "i1 false" for lane in range(lanes))
+            emitter.push(lanes, f"<{bits}>")
+            self.values.bind(axis, Operand(str(whole), INDEX, lanes, 1))
+            past = str(whole) if low == 0 else emitter.let(f"sub nsw i64 {whole}, {low}")
+            body(self._sum(position, past), rest)
+            emitter.pop()
+
+    # packing
+
+    def _pack(self, panels: Panels, place: str, low: Int, high: Int) -> None:
+        if panels.side.along_k:
+            self._pack_along_k(panels, place, low, high)
+        else:
+            self._pack_across(panels, place, low, high)
+
+    def _pack_across(self, panels: Panels, place: str, low: Int, high: Int) -> None:
+        """Step by step of k, with the panel's rows or columns in lanes."""
+        emitter, width = self.emitter, panels.side.width
+        lanes = panels.open_lanes()
+
+        def body(position: str, _: int) -> None:
+            name = emitter.spread(self.values.value(panels.side.value), lanes)
+            self._put(name, lanes, width, place, self._product(position, width))
+
+        self._k_nest(low, high, 1, body)
+        emitter.pop()
+
+    def _pack_along_k(self, panels: Panels, place: str, low: Int, high: Int) -> None:
+        """Rows or columns one by one, with k in lanes, and each square block transposed."""
+        emitter, t, width = self.emitter, self.tiling, panels.side.width
+
+        def body(position: str, count: int) -> None:
+            for start in range(0, width, t.lanes):
+                wide = min(t.lanes, width - start)
+                loop = emitter.open_loop(0, wide)
+                panels.bind_one(self._sum(loop.index, start))
+                name = emitter.spread(self.values.value(panels.side.value), t.lanes)
+                spot = emitter.let(
+                    f"getelementptr {t.kind}, ptr {self.square}, "
+                    f"i64 {self._product(loop.index, t.lanes)}"
+                )
+                emitter.line(f"store <{t.lanes} x {t.kind}> {name}, ptr {spot}, align 4")
+                emitter.close_loop(loop)
+                turned = transpose(emitter, t.kind, t.lanes, self.square, wide)
+                at = self._product(position, width)
+                for step in range(count):
+                    self._put(
+                        turned[step], t.lanes, wide, place, self._sum(at, step * width + start)
+                    )
+
+        self._k_nest(low, high, t.lanes, body)
+
+    def _put(self, name: str, lanes: int, wide: int, place: str, at: str) -> None:
+        """Store the first `wide` lanes at an element of a panel."""
+        emitter, kind = self.emitter, self.tiling.kind
+        spot = emitter.let(f"getelementptr {kind}, ptr {place}, i64 {at}")
+        if wide < lanes:
+            kept = ", ".join(f"i32 {lane}" for lane in range(wide))
+            name = emitter.let(
+                f"shufflevector <{lanes} x {kind}> {name}, <{lanes} x {kind}> poison, "
+                f"<{wide} x i32> <{kept}>"
+            )
+        emitter.line(f"store <{wide} x {kind}> {name}, ptr {spot}, align 4")
+
+    # multiplying
+
+    def _multiply(
+        self,
+        block: str,
+        depth: Int,
+        first_row: str,
+        row_panels: Int,
+        first_column: str,
+        column_panels: Int,
+    ) -> None:
+        emitter, t = self.emitter, self.tiling
+        outer = emitter.open_loop(0, column_panels)
+        start = self._product(outer.index, t.columns.width * t.depth)
+        b = emitter.let(f"getelementptr {t.kind}, ptr {self.packed_columns}, i64 {start}")
+        inner = emitter.open_loop(0, row_panels)
+        start = self._product(inner.index, t.rows.width * t.depth)
+        a = emitter.let(f"getelementptr {t.kind}, ptr {self.packed_rows}, i64 {start}")
+        tile = self.tile
+        if t.blocks > 1:
+            down = self._product(inner.index, t.rows.width * self.stride)
+            across = self._product(outer.index, t.columns.width)
+            tile = emitter.let(
+                f"getelementptr {t.kind}, ptr {self.tile}, i64 {self._sum(down, across)}"
+            )
+        emitter.call(
+            self.micro_name(),
+            "void",
+            [
+                ("i64", str(depth)),
+                ("ptr", a),
+                ("ptr", b),
+                ("ptr", tile),
+                ("i64", str(self.stride)),
+                ("i64", block),
+            ],
+        )
+        last = "true"
+        if t.blocks > 1:
+            last = emitter.let(f"icmp eq i64 {block}, {t.blocks - 1}")
+        with emitter.branch(last):
+            row, column = self._sum(first_row, inner.index), self._sum(first_column, outer.index)
+            self._epilogue(tile, row, column)
+        emitter.close_loop(inner)
+        emitter.close_loop(outer)
+
+    def _epilogue(self, tile: str, row_panel: str, column_panel: str) -> None:
+        """The kernel's other statements on a tile: row by row, with the columns in lanes."""
+        emitter, t, fold = self.emitter, self.tiling, self.contraction.fold
+        self.columns.open(column_panel)
+        lanes = self.columns.open_lanes(masked=True)
+        self.rows.open(row_panel)
+        height = self.rows.count()
+        loop = emitter.open_loop(0, height)
+        self.rows.bind_one(loop.index)
+        at = self._product(loop.index, self.stride)
+        place = emitter.let(f"getelementptr {t.kind}, ptr {tile}, i64 {at}")
+        total = emitter.let(f"load <{lanes} x {t.kind}>, ptr {place}, align {t.itemsize}")
+        self.values.bind(fold, Operand(total, fold.dtype, lanes))
+        for each in self.contraction.epilogue:
+            self.statement(each)
+        emitter.close_loop(loop)
+        for _ in range(3):
+            emitter.pop()

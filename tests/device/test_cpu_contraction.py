@@ -1,0 +1,248 @@
+"""Matrix products and convolutions on the cpu device, against numpy."""
+
+from __future__ import annotations
+
+import itertools
+from typing import Any
+
+import numpy as np
+import pytest
+
+from flambeau.device.cpu import CpuDevice
+from flambeau.device.cpu.emit import Emitter
+from flambeau.device.cpu.target import Target
+from flambeau.device.cpu.tiling import Tiling, tiling
+from flambeau.device.cpu.values import Values
+from flambeau.graph import build, numpy_reference
+from flambeau.graph import dtype as dtypes
+from flambeau.graph.composite import placeholder
+from flambeau.graph.dtype import DType
+from flambeau.graph.graph import Graph
+from flambeau.graph.node import Node, tensor_type
+from flambeau.kernel import ir
+from flambeau.kernel.ir import Axis, Fold, Kernel, Parameter, Store, Value
+from flambeau.kernel.program import Launch, Program, Slot
+from flambeau.kernel.tile import contraction_of
+from flambeau.schedule.plan import build as build_plan
+
+f32, f64 = dtypes.float32, dtypes.float64
+
+
+@pytest.fixture(scope="module")
+def device() -> Any:
+    return CpuDevice()
+
+
+def flat(*parts: tuple[Axis, int]) -> Value:
+    total = ir.const(0)
+    for axis, stride in parts:
+        total = ir.index_add(total, ir.index_multiply(ir.axis(axis), stride))
+    return total
+
+
+def product_kernel(
+    m: int, n: int, k: int, turned: tuple[bool, bool, bool], dtype: DType = f32
+) -> Kernel:
+    """b2 = max(b0 · b1 + b3[n], 0); each of b0, b1, b2 may be stored transposed."""
+    rows, columns, inner = Axis(m), Axis(n), Axis(k)
+    a = flat((rows, 1), (inner, m)) if turned[0] else flat((rows, k), (inner, 1))
+    b = flat((columns, k), (inner, 1)) if turned[1] else flat((columns, 1), (inner, n))
+    c = flat((rows, 1), (columns, m)) if turned[2] else flat((rows, n), (columns, 1))
+    fold = Fold((inner,), "add", ir.apply("MUL", ir.load(0, dtype, a), ir.load(1, dtype, b)), dtype)
+    value = ir.apply("ADD", ir.result(fold), ir.load(3, dtype, ir.axis(columns)))
+    value = ir.apply("MAX", value, ir.const(0.0, dtype))
+    sizes = ((m * k, False), (k * n, False), (m * n, True), (n, False))
+    parameters = tuple(Parameter(dtype, size, written) for size, written in sizes)
+    return Kernel("product", (rows, columns), (fold, Store(2, c, value)), parameters)
+
+
+def run_product(
+    device: Any,
+    a: Any,
+    b: Any,
+    bias: Any,
+    turned: tuple[bool, bool, bool] = (False, False, False),
+) -> Any:
+    (m, k), n = a.shape, b.shape[1]
+    dtype = dtypes.from_numpy(a.dtype)
+    arrays = [a.T if turned[0] else a, b.T if turned[1] else b, bias]
+    arrays = [np.ascontiguousarray(x) for x in arrays]
+    types = [tensor_type(x.shape, dtype) for x in arrays]
+    slots = [Slot(t, "input") for t in types]
+    slots.append(Slot(tensor_type((n, m) if turned[2] else (m, n), dtype), "output"))
+    kernel = product_kernel(m, n, k, turned, dtype)
+    program = Program(slots, [Launch(kernel, (0, 1, 3, 2))], (), (0, 1, 2), (3,))
+    buffers = [device.from_numpy(x, t, True) for x, t in zip(arrays, types, strict=True)]
+    (result,) = device.compile(program).run(buffers, [])
+    array = device.to_numpy(result).copy()
+    return array.T if turned[2] else array
+
+
+def samples(dtype: DType, *shapes: tuple[int, ...]) -> list[Any]:
+    random = np.random.default_rng(sum(map(sum, shapes)))
+    return [random.standard_normal(shape).astype(dtype.numpy) for shape in shapes]
+
+
+SHAPES = [(64, 64, 64), (17, 33, 65), (2, 100, 50), (300, 16, 7), (128, 10, 512), (33, 257, 1000)]
+
+
+@pytest.mark.parametrize("shape", SHAPES)
+@pytest.mark.parametrize("turned", list(itertools.product((False, True), repeat=3)))
+def test_products_in_all_layouts(
+    device: Any, shape: tuple[int, int, int], turned: tuple[bool, bool, bool]
+) -> None:
+    m, n, k = shape
+    a, b, bias = samples(f32, (m, k), (k, n), (n,))
+    got = run_product(device, a, b, bias, turned)
+    expected = np.maximum(a.astype(float) @ b.astype(float) + bias, 0)
+    np.testing.assert_allclose(got, expected, rtol=1e-4, atol=1e-4 * np.sqrt(k))
+
+
+@pytest.mark.parametrize("shape", SHAPES)
+def test_products_of_doubles(device: Any, shape: tuple[int, int, int]) -> None:
+    m, n, k = shape
+    a, b, bias = samples(f64, (m, k), (k, n), (n,))
+    got = run_product(device, a, b, bias, (False, True, False))
+    np.testing.assert_allclose(got, np.maximum(a @ b + bias, 0), rtol=1e-10, atol=1e-11)
+
+
+def test_an_element_does_not_depend_on_where_it_lies(device: Any) -> None:
+    a, b, bias = samples(f32, (210, 700), (700, 90), (90,))
+    whole = run_product(device, a, b, bias)
+    moved = run_product(device, np.roll(a, 5, 0), b, bias)
+    np.testing.assert_array_equal(np.roll(whole, 5, 0), moved)
+    part = run_product(device, a[:100], b, bias)
+    np.testing.assert_array_equal(part, whole[:100])
+
+
+def test_same_bits_for_any_number_of_threads(device: Any) -> None:
+    a, b, bias = samples(f32, (400, 600), (600, 500), (500,))
+    found = []
+    for threads in (1, 2, 3):
+        device.runtime.set_threads(threads)
+        found.append(run_product(device, a, b, bias).tobytes())
+    device.runtime.set_threads(2)
+    assert len(set(found)) == 1
+
+
+def test_infinities_and_nan_reach_only_their_row_and_column(device: Any) -> None:
+    a, b, bias = samples(f32, (50, 40), (40, 60), (60,))
+    a[3, 7] = np.nan
+    b[5, 9] = np.inf
+    got = run_product(device, a, b, bias)
+    with np.errstate(all="ignore"):
+        expected = np.maximum(a @ b + bias, 0)
+    np.testing.assert_array_equal(np.isnan(got), np.isnan(expected))
+    finite = np.isfinite(expected)
+    np.testing.assert_allclose(got[finite], expected[finite], rtol=1e-4, atol=1e-4)
+
+
+def run_graph(device: Any, result: Node, inputs: list[Node], arrays: list[Any]) -> Any:
+    program = build_plan(Graph(tuple(inputs), (result,)), device.limits)
+    buffers = [device.from_numpy(x, n.type, True) for x, n in zip(arrays, inputs, strict=True)]
+    (buffer,) = device.compile(program).run(buffers, [])
+    return device.to_numpy(buffer).copy()
+
+
+@pytest.mark.parametrize(
+    ("left", "right"),
+    [
+        ((4, 20, 30), (4, 30, 25)),
+        ((4, 20, 30), (30, 25)),
+        ((2, 3, 17, 40), (3, 40, 9)),
+        ((30, 40), (5, 40, 33)),
+    ],
+)
+def test_batched_products(device: Any, left: Any, right: Any) -> None:
+    a, b = samples(f32, left, right)
+    nodes = [placeholder(tensor_type(x.shape, f32)) for x in (a, b)]
+    got = run_graph(device, build.matmul(*nodes), nodes, [a, b])
+    np.testing.assert_allclose(got, a.astype(float) @ b.astype(float), rtol=1e-4, atol=1e-4)
+
+
+@pytest.mark.parametrize("name", ["float16", "bfloat16"])
+def test_products_of_16_bit_floats_are_summed_in_float32(device: Any, name: str) -> None:
+    dtype = dtypes.DTYPES[name]
+    a, b = samples(dtype, (40, 300), (300, 50))
+    nodes = [placeholder(tensor_type(x.shape, dtype)) for x in (a, b)]
+    got = run_graph(device, build.matmul(*nodes), nodes, [a, b])
+    expected = (a.astype(np.float32) @ b.astype(np.float32)).astype(dtype.numpy)
+    np.testing.assert_allclose(got.astype(float), expected.astype(float), rtol=1e-2, atol=1e-2)
+
+
+CONVOLUTIONS = [
+    # input, weight, stride, padding, dilation, groups
+    ((2, 3, 28, 28), (8, 3, 3, 3), (1, 1), ((1, 1), (1, 1)), (1, 1), 1),
+    ((3, 8, 7, 7), (16, 8, 3, 3), (1, 1), ((1, 1), (1, 1)), (1, 1), 1),
+    ((2, 4, 17, 20), (6, 4, 5, 3), (2, 3), ((2, 2), (0, 1)), (1, 1), 1),
+    ((2, 6, 15, 15), (9, 2, 3, 3), (2, 2), ((1, 0), (1, 2)), (2, 2), 3),
+    ((2, 8, 20, 20), (8, 1, 3, 3), (1, 1), ((1, 1), (1, 1)), (1, 1), 8),
+    ((2, 16, 14, 14), (32, 16, 1, 1), (1, 1), ((0, 0), (0, 0)), (1, 1), 1),
+    ((3, 5, 100), (7, 5, 4), (2,), ((3, 3),), (1,), 1),
+    ((1, 2, 6, 7, 8), (4, 2, 2, 3, 2), (1, 2, 1), ((1, 1), (0, 0), (1, 0)), (1, 1, 1), 1),
+]
+
+
+@pytest.mark.parametrize("case", CONVOLUTIONS)
+@pytest.mark.parametrize("mode", ["forward", "input", "weight"])
+def test_convolutions(device: Any, case: Any, mode: str) -> None:
+    image, weight, stride, padding, dilation, groups = case
+    x, w = samples(f64, image, weight)
+    attrs = (stride, padding, dilation, groups)
+    y = numpy_reference.conv(("forward", *attrs, ()), (), x, w)
+    operands, spatial = {
+        "forward": ((x, w), ()),
+        "input": ((y, w), image[2:]),
+        "weight": ((x, y), weight[2:]),
+    }[mode]
+    expected = numpy_reference.conv((mode, *attrs, spatial), (), *operands)
+    for dtype, tolerance in ((f64, 1e-11), (f32, 2e-5)):
+        arrays = [each.astype(dtype.numpy) for each in operands]
+        nodes = [placeholder(tensor_type(each.shape, dtype)) for each in arrays]
+        result = build.conv(mode, *nodes, *attrs, spatial)
+        got = run_graph(device, result, nodes, arrays)
+        scale = np.abs(expected).max()
+        np.testing.assert_allclose(got, expected, rtol=tolerance, atol=tolerance * scale)
+
+
+TARGETS = {
+    "avx512": Target(True, True, 64, 32),
+    "avx2": Target(True, True, 32, 16),
+    "sse": Target(False, False, 16, 16),
+    "neon": Target(True, True, 16, 32),
+}
+
+
+def tiles(m: int, n: int, k: int, target: Target) -> Tiling | None:
+    kernel = product_kernel(m, n, k, (False, False, False))
+    contraction = contraction_of(kernel)
+    assert contraction is not None
+    return tiling(contraction, Values(Emitter(True), kernel), target)
+
+
+@pytest.mark.parametrize("name", sorted(TARGETS))
+@pytest.mark.parametrize("shape", [*SHAPES, (1000, 1000, 1000), (3, 5000, 64)])
+def test_tiles_fit_the_registers_and_cover_the_result(
+    name: str, shape: tuple[int, int, int]
+) -> None:
+    target = TARGETS[name]
+    m, n, k = shape
+    found = tiles(m, n, k, target)
+    assert found is not None
+    used = found.rows.width * found.vectors + found.vectors + 1
+    assert used <= target.registers
+    for side, extent in ((found.rows, m), (found.columns, n)):
+        assert side.panels * side.width >= extent
+        assert side.block * side.blocks >= side.panels
+    assert found.chunk * found.chunks >= k
+
+
+def test_the_order_of_the_sum_depends_on_k_alone() -> None:
+    cuts = {
+        (t.split, t.chunk, t.chunks)
+        for m, n in ((64, 64), (7, 900), (500, 32))
+        for target in TARGETS.values()
+        for t in [tiles(m, n, 1111, target)]
+        if t is not None
+    }
+    assert len(cuts) == 1
