@@ -10,7 +10,7 @@ from pathlib import Path
 from flambeau.device import base
 from flambeau.graph import op
 from flambeau.graph.graph import Graph
-from flambeau.graph.node import Location, Node, TupleType, walk
+from flambeau.graph.node import Location, Node, walk
 from flambeau.kernel.program import Launch
 from flambeau.schedule import plan
 from flambeau.schedule.expand import expand
@@ -112,10 +112,9 @@ def _recorded(order: Sequence[Node], leaves: Sequence[Node]) -> Iterator[str]:
         if node.location is not None and node.location != before:
             before = node.location
             yield f"{_line(node.location)}"
-        inputs = ", ".join(names[each] for each in node.inputs)
-        scalars = "".join(f", {each!r}" for each in node.scalars)
-        kind = "" if isinstance(node.type, TupleType) else f" -> {node.type!r}"
-        yield f"    %{number} = {node.op.name}({inputs}{scalars}){_attrs(node)}{kind}"
+        arguments = [names[each] for each in node.inputs] + [repr(each) for each in node.scalars]
+        called = f"{node.op.name}({', '.join(arguments)}){_attrs(node)}"
+        yield f"    %{number} = {called} -> {node.type!r}"
 
 
 def _attrs(node: Node) -> str:
