@@ -1,0 +1,52 @@
+"""Dropout modules."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from flambeau.nn import functional as F
+from flambeau.nn.modules.module import Module
+from flambeau.tensor.tensor import Tensor
+
+__all__ = ["Dropout", "Dropout1d", "Dropout2d", "Dropout3d"]
+
+
+class _Dropout(Module):
+    run: Any = None
+
+    def __init__(self, p: float = 0.5, inplace: bool = False) -> None:
+        super().__init__()
+        if p < 0 or p > 1:
+            raise ValueError(f"dropout probability has to be between 0 and 1, but got {p}")
+        self.p = p
+        self.inplace = inplace
+
+    def forward(self, input: Tensor) -> Tensor:  # noqa: A002  # PyTorch's name
+        return type(self).run(input, self.p, self.training, self.inplace)  # type: ignore[no-any-return]  # a function on tensors
+
+    def extra_repr(self) -> str:
+        return f"p={self.p}, inplace={self.inplace}"
+
+
+class Dropout(_Dropout):
+    """In training, zero each element with probability p and scale the others by 1/(1-p)."""
+
+    run = staticmethod(F.dropout)
+
+
+class Dropout1d(_Dropout):
+    """In training, zero whole channels of (N, C, L) or (C, L)."""
+
+    run = staticmethod(F.dropout1d)
+
+
+class Dropout2d(_Dropout):
+    """In training, zero whole channels of (N, C, H, W)."""
+
+    run = staticmethod(F.dropout2d)
+
+
+class Dropout3d(_Dropout):
+    """In training, zero whole channels of (N, C, D, H, W)."""
+
+    run = staticmethod(F.dropout3d)

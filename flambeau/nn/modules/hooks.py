@@ -1,0 +1,167 @@
+"""A Module's hooks: registering them and the call that runs them."""
+
+from __future__ import annotations
+
+from collections import OrderedDict
+from collections.abc import Callable
+from typing import Any
+
+from flambeau.autograd.mode import STATE
+from flambeau.nn.modules.backward_hook import BackwardHook
+from flambeau.utils.hooks import RemovableHandle
+
+Hook = Callable[..., Any]
+
+
+class Hooked:
+    """The part of Module that deals with hooks around forward and backward."""
+
+    _forward_hooks: OrderedDict[int, Hook]
+    _forward_hooks_with_kwargs: OrderedDict[int, bool]
+    _forward_hooks_always_called: OrderedDict[int, bool]
+    _forward_pre_hooks: OrderedDict[int, Hook]
+    _forward_pre_hooks_with_kwargs: OrderedDict[int, bool]
+    _backward_hooks: OrderedDict[int, Hook]
+    _backward_pre_hooks: OrderedDict[int, Hook]
+    forward: Callable[..., Any]
+
+    def _init_hooks(self) -> None:
+        for name in (
+            "_backward_pre_hooks",
+            "_backward_hooks",
+            "_forward_hooks",
+            "_forward_hooks_with_kwargs",
+            "_forward_hooks_always_called",
+            "_forward_pre_hooks",
+            "_forward_pre_hooks_with_kwargs",
+        ):
+            object.__setattr__(self, name, OrderedDict())
+
+    def register_forward_pre_hook(
+        self, hook: Hook, *, prepend: bool = False, with_kwargs: bool = False
+    ) -> RemovableHandle:
+        """Call `hook(module, args)` before forward; what it returns replaces the arguments.
+
+        With `with_kwargs`: hook(module, args, kwargs) -> None or (args, kwargs).
+        """
+        handle = RemovableHandle(self._forward_pre_hooks, self._forward_pre_hooks_with_kwargs)
+        _insert(self._forward_pre_hooks, handle, hook, prepend)
+        if with_kwargs:
+            self._forward_pre_hooks_with_kwargs[handle.id] = True
+        return handle
+
+    def register_forward_hook(
+        self,
+        hook: Hook,
+        *,
+        prepend: bool = False,
+        with_kwargs: bool = False,
+        always_call: bool = False,
+    ) -> RemovableHandle:
+        """Call `hook(module, args, output)` after forward; what it returns replaces the output.
+
+        With `with_kwargs`: hook(module, args, kwargs, output). `always_call`: also where forward
+        raised (output is None then).
+        """
+        handle = RemovableHandle(
+            self._forward_hooks, self._forward_hooks_with_kwargs, self._forward_hooks_always_called
+        )
+        _insert(self._forward_hooks, handle, hook, prepend)
+        if with_kwargs:
+            self._forward_hooks_with_kwargs[handle.id] = True
+        if always_call:
+            self._forward_hooks_always_called[handle.id] = True
+        return handle
+
+    def register_full_backward_pre_hook(
+        self, hook: Hook, prepend: bool = False
+    ) -> RemovableHandle:
+        """Call `hook(module, grad_output)` before the gradients of the inputs are computed.
+
+        What it returns replaces grad_output.
+        """
+        handle = RemovableHandle(self._backward_pre_hooks)
+        _insert(self._backward_pre_hooks, handle, hook, prepend)
+        return handle
+
+    def register_full_backward_hook(self, hook: Hook, prepend: bool = False) -> RemovableHandle:
+        """Call `hook(module, grad_input, grad_output)` once the inputs' gradients are computed.
+
+        What it returns replaces grad_input.
+        """
+        handle = RemovableHandle(self._backward_hooks)
+        _insert(self._backward_hooks, handle, hook, prepend)
+        return handle
+
+    def __call__(self, *args: Any, **kwargs: Any) -> Any:
+        if not (
+            self._forward_hooks
+            or self._forward_pre_hooks
+            or self._backward_hooks
+            or self._backward_pre_hooks
+        ):
+            return self.forward(*args, **kwargs)
+        if not self._forward_hooks_always_called:
+            return self._call_with_hooks(args, kwargs, set())
+        done: set[int] = set()
+        try:
+            return self._call_with_hooks(args, kwargs, done)
+        except Exception:
+            for key in list(self._forward_hooks_always_called):
+                if key in self._forward_hooks and key not in done:
+                    self._run_forward_hook(key, args, kwargs, None)
+            raise
+
+    _call_impl = __call__
+
+    def _call_with_hooks(
+        self, args: tuple[Any, ...], kwargs: dict[str, Any], done: set[int]
+    ) -> Any:
+        args, kwargs = self._run_pre_hooks(args, kwargs)
+        watch = None
+        if STATE.enabled and (self._backward_hooks or self._backward_pre_hooks):
+            watch = BackwardHook(self, self._backward_hooks, self._backward_pre_hooks)
+            args = watch.watch_inputs(args)
+        result = self.forward(*args, **kwargs)
+        for key in list(self._forward_hooks):
+            done.add(key)
+            replaced = self._run_forward_hook(key, args, kwargs, result)
+            if replaced is not None:
+                result = replaced
+        return watch.watch_outputs(result) if watch is not None else result
+
+    def _run_forward_hook(
+        self, key: int, args: tuple[Any, ...], kwargs: dict[str, Any], result: Any
+    ) -> Any:
+        hook = self._forward_hooks[key]
+        if key in self._forward_hooks_with_kwargs:
+            return hook(self, args, kwargs, result)
+        return hook(self, args, result)
+
+    def _run_pre_hooks(
+        self, args: tuple[Any, ...], kwargs: dict[str, Any]
+    ) -> tuple[tuple[Any, ...], dict[str, Any]]:
+        for key, hook in list(self._forward_pre_hooks.items()):
+            if key in self._forward_pre_hooks_with_kwargs:
+                replaced = hook(self, args, kwargs)
+                if replaced is None:
+                    continue
+                if not (isinstance(replaced, tuple) and len(replaced) == 2):
+                    raise RuntimeError(
+                        "forward pre-hook must return None or a tuple of "
+                        f"(new_args, new_kwargs), but got {replaced}."
+                    )
+                args, kwargs = replaced
+            else:
+                replaced = hook(self, args)
+                if replaced is not None:
+                    args = replaced if isinstance(replaced, tuple) else (replaced,)
+        return args, kwargs
+
+
+def _insert(
+    hooks: OrderedDict[int, Hook], handle: RemovableHandle, hook: Hook, prepend: bool
+) -> None:
+    hooks[handle.id] = hook
+    if prepend:
+        hooks.move_to_end(handle.id, last=False)

@@ -1,0 +1,22 @@
+"""Optimizers and learning-rate schedules. PyTorch's torch.optim."""
+
+from flambeau.optim import lr_scheduler
+from flambeau.optim.adam import Adam, AdamW
+from flambeau.optim.adam_variants import Adamax, NAdam, RAdam
+from flambeau.optim.adaptive import Adadelta, Adagrad, RMSprop
+from flambeau.optim.optimizer import Optimizer
+from flambeau.optim.sgd import SGD
+
+__all__ = [
+    "SGD",
+    "Adadelta",
+    "Adagrad",
+    "Adam",
+    "AdamW",
+    "Adamax",
+    "NAdam",
+    "Optimizer",
+    "RAdam",
+    "RMSprop",
+    "lr_scheduler",
+]

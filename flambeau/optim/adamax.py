@@ -1,0 +1,5 @@
+"""Adamax, under its PyTorch module name."""
+
+from flambeau.optim.adam_variants import Adamax
+
+__all__ = ["Adamax"]

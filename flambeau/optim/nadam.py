@@ -1,0 +1,5 @@
+"""NAdam, under its PyTorch module name."""
+
+from flambeau.optim.adam_variants import NAdam
+
+__all__ = ["NAdam"]

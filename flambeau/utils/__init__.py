@@ -1,0 +1,5 @@
+"""Utilities. PyTorch's torch.utils."""
+
+from flambeau.utils import data, hooks
+
+__all__ = ["data", "hooks"]
