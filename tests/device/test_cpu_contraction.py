@@ -233,6 +233,7 @@ def test_tiles_fit_the_registers_and_cover_the_result(
     assert used <= target.registers
     for side, extent in ((found.rows, m), (found.columns, n)):
         assert side.panels * side.width >= extent
+        assert side.width % side.segment == 0
         assert side.block * side.blocks >= side.panels
     assert found.chunk * found.chunks >= k
 

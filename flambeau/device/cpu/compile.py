@@ -16,7 +16,7 @@ import llvmlite.binding as llvm
 
 from flambeau.device.cache import disk_cache
 from flambeau.device.cpu.emit import Rendered
-from flambeau.device.cpu.micro import micro_text
+from flambeau.device.cpu.micro import module_text
 from flambeau.device.cpu.render import render
 from flambeau.device.cpu.target import target_of
 from flambeau.kernel.ir import Kernel
@@ -176,10 +176,10 @@ class Compiler:
         return {each: int(library[each]) for each in symbols}
 
     def _micro(self, name: str) -> int:
-        """The address of a micro-kernel."""
+        """The address of a function that kernels share."""
         found = self._micros.get(name)
         if found is None:
-            addresses = self.functions(micro_text(name, self.target.fused), [name])
+            addresses = self.functions(module_text(name, self.target.fused), [name])
             found = self._micros[name] = addresses[name]
         return found
 

@@ -12,7 +12,7 @@ from collections.abc import Callable
 
 from flambeau.device.cpu import micro
 from flambeau.device.cpu.emit import INDEX, Emitter, Operand, Rendered
-from flambeau.device.cpu.pack import Panels, transpose
+from flambeau.device.cpu.pack import Panels
 from flambeau.device.cpu.tiling import Side, Tiling
 from flambeau.device.cpu.values import Values
 from flambeau.kernel.ir import Statement
@@ -47,11 +47,14 @@ class ContractionRenderer:
             (t.rows.block if t.blocks > 1 else 1) * t.rows.width * self.stride,
             t.lanes * t.lanes,
         ]
+        self.imports = {self.micro_name()}
         self.offsets: list[int] = []
         total = 0
+        # turning writes whole squares: up to so many steps past the end of a panel
+        slack = t.lanes * max(t.rows.width, t.columns.width) * t.itemsize + 64
         for size in sizes:
             self.offsets.append(total)
-            total += -(-size * t.itemsize // 64) * 64 + 64
+            total += -(-size * t.itemsize // 64) * 64 + slack
         self.scratch = total
 
     @property
@@ -69,8 +72,8 @@ class ContractionRenderer:
         return total / 16
 
     def finish(self, text: Callable[[str], str], name: str) -> Rendered:
-        t = self.tiling
-        return Rendered(text(name), self.items, self.cost(), self.scratch, (self.micro_name(),))
+        imports = tuple(sorted(self.imports))
+        return Rendered(text(name), self.items, self.cost(), self.scratch, imports)
 
     def micro_name(self) -> str:
         t = self.tiling
@@ -103,9 +106,10 @@ class ContractionRenderer:
             number = self._sum(first, each.index)
             start = self._product(each.index, panels.side.width * t.depth)
             place = emitter.let(f"getelementptr {t.kind}, ptr {packed}, i64 {start}")
-            panels.open(number)
-            self._pack(panels, place, low, high)
-            emitter.pop()
+            if panels.side.along_k:
+                self._pack_along_k(panels, number, place, low, high)
+            else:
+                self._pack_across(panels, number, place, low, high)
             emitter.close_loop(each)
         self._multiply(block, depth, first_row, row_panels, first_column, column_panels)
         emitter.close_loop(deep)
@@ -226,46 +230,49 @@ class ContractionRenderer:
 
     # packing
 
-    def _pack(self, panels: Panels, place: str, low: Int, high: Int) -> None:
-        if panels.side.along_k:
-            self._pack_along_k(panels, place, low, high)
-        else:
-            self._pack_across(panels, place, low, high)
-
-    def _pack_across(self, panels: Panels, place: str, low: Int, high: Int) -> None:
-        """Step by step of k, with the panel's rows or columns in lanes."""
-        emitter, width = self.emitter, panels.side.width
-        lanes = panels.open_lanes()
+    def _pack_across(
+        self, panels: Panels, panel: str, place: str, low: Int, high: Int
+    ) -> None:
+        """Step by step of k, with a segment's rows or columns in lanes."""
+        emitter, side = self.emitter, panels.side
+        loop = emitter.open_loop(0, panels.segments_of(panel))
+        lanes = panels.open_lanes(panel, loop.index)
+        spot = place
+        if side.per_panel > 1:
+            at = self._product(loop.index, side.segment)
+            spot = emitter.let(f"getelementptr {self.tiling.kind}, ptr {place}, i64 {at}")
 
         def body(position: str, _: int) -> None:
-            name = emitter.spread(self.values.value(panels.side.value), lanes)
-            self._put(name, lanes, width, place, self._product(position, width))
+            name = emitter.spread(self.values.value(side.value), lanes)
+            self._put(name, lanes, side.segment, spot, self._product(position, side.width))
 
         self._k_nest(low, high, 1, body)
         emitter.pop()
+        emitter.pop()
+        emitter.close_loop(loop)
 
-    def _pack_along_k(self, panels: Panels, place: str, low: Int, high: Int) -> None:
+    def _pack_along_k(
+        self, panels: Panels, panel: str, place: str, low: Int, high: Int
+    ) -> None:
         """Rows or columns one by one, with k in lanes, and each square block transposed."""
         emitter, t, width = self.emitter, self.tiling, panels.side.width
 
-        def body(position: str, count: int) -> None:
+        def body(position: str, _: int) -> None:
             for start in range(0, width, t.lanes):
                 wide = min(t.lanes, width - start)
                 loop = emitter.open_loop(0, wide)
-                panels.bind_one(self._sum(loop.index, start))
+                panels.bind_one(panel, self._sum(loop.index, start))
                 name = emitter.spread(self.values.value(panels.side.value), t.lanes)
-                spot = emitter.let(
-                    f"getelementptr {t.kind}, ptr {self.square}, "
-                    f"i64 {self._product(loop.index, t.lanes)}"
-                )
+                at = self._product(loop.index, t.lanes)
+                spot = emitter.let(f"getelementptr {t.kind}, ptr {self.square}, i64 {at}")
                 emitter.line(f"store <{t.lanes} x {t.kind}> {name}, ptr {spot}, align 4")
                 emitter.close_loop(loop)
-                turned = transpose(emitter, t.kind, t.lanes, self.square, wide)
-                at = self._product(position, width)
-                for step in range(count):
-                    self._put(
-                        turned[step], t.lanes, wide, place, self._sum(at, step * width + start)
-                    )
+                at = self._sum(self._product(position, width), start)
+                spot = emitter.let(f"getelementptr {t.kind}, ptr {place}, i64 {at}")
+                turn = micro.turn_name(t.kind, t.lanes, wide)
+                self.imports.add(turn)
+                arguments = [("ptr", self.square), ("ptr", spot), ("i64", str(width))]
+                emitter.call(turn, "void", arguments)
 
         self._k_nest(low, high, t.lanes, body)
 
@@ -330,18 +337,19 @@ class ContractionRenderer:
     def _epilogue(self, tile: str, row_panel: str, column_panel: str) -> None:
         """The kernel's other statements on a tile: row by row, with the columns in lanes."""
         emitter, t, fold = self.emitter, self.tiling, self.contraction.fold
-        self.columns.open(column_panel)
-        lanes = self.columns.open_lanes(masked=True)
-        self.rows.open(row_panel)
-        height = self.rows.count()
-        loop = emitter.open_loop(0, height)
-        self.rows.bind_one(loop.index)
+        side = t.columns
+        segments = emitter.open_loop(0, self.columns.segments_of(column_panel))
+        lanes = self.columns.open_lanes(column_panel, segments.index, masked=True)
+        loop = emitter.open_loop(0, self.rows.count(row_panel))
+        self.rows.bind_one(row_panel, loop.index)
         at = self._product(loop.index, self.stride)
+        at = self._sum(at, self._product(segments.index, side.segment))
         place = emitter.let(f"getelementptr {t.kind}, ptr {tile}, i64 {at}")
         total = emitter.let(f"load <{lanes} x {t.kind}>, ptr {place}, align {t.itemsize}")
         self.values.bind(fold, Operand(total, fold.dtype, lanes))
         for each in self.contraction.epilogue:
             self.statement(each)
         emitter.close_loop(loop)
-        for _ in range(3):
-            emitter.pop()
+        emitter.pop()
+        emitter.pop()
+        emitter.close_loop(segments)

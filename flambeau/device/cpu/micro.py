@@ -1,10 +1,16 @@
-"""The micro-kernel of matrix products: one tile of registers, operands packed.
+"""What matrix products call: compiled once and shared by all kernels.
+
+The micro-kernel: one tile of registers, operands packed.
 
     void micro_<type>_<rows>_<vectors>_<lanes>(i64 k, ptr a, ptr b, ptr c, i64 stride, i64 more)
 
 computes tile = Σ a[i, row] · b[i, column] for i < k, in order, with a packed as [k][rows] and b as
 [k][vectors · lanes], and writes it to c (`stride` elements from row to row), or adds it to what
-is there where `more` is not 0. It is compiled once and shared by all kernels.
+is there where `more` is not 0.
+
+Turning: a square of lanes × lanes elements, of whose rows the first `rows` count, transposed.
+
+    void turn_<type>_<lanes>_<rows>(ptr square, ptr target, i64 stride)
 """
 
 from __future__ import annotations
@@ -16,9 +22,15 @@ def micro_name(kind: str, rows: int, vectors: int, lanes: int) -> str:
     return f"micro_{kind}_{rows}_{vectors}_{lanes}"
 
 
-def micro_text(name: str, fused: bool) -> str:
-    """The module that defines the micro-kernel of this name."""
-    _, kind, *numbers = name.split("_")
+def turn_name(kind: str, lanes: int, rows: int) -> str:
+    return f"turn_{kind}_{lanes}_{rows}"
+
+
+def module_text(name: str, fused: bool) -> str:
+    """The module that defines the function of this name."""
+    what, kind, *numbers = name.split("_")
+    if what == "turn":
+        return _turn(name, kind, *map(int, numbers))
     rows, vectors, lanes = map(int, numbers)
     return _Micro(kind, rows, vectors, lanes, fused).text(name)
 
@@ -86,3 +98,51 @@ class _Micro:
                     old = emitter.let(f"load {self.type}, ptr {place}, align {self.bytes}")
                     total = emitter.let(f"fadd {self.type} {old}, {total}")
                 emitter.line(f"store {self.type} {total}, ptr {place}, align {self.bytes}")
+
+
+def _turn(name: str, kind: str, lanes: int, rows: int) -> str:
+    emitter = Emitter(fused=False)
+    turned = transpose(emitter, kind, lanes, "%square", rows)
+    kept = ", ".join(f"i32 {lane}" for lane in range(rows))
+    whole = f"<{lanes} x {kind}>"
+    for step, row in enumerate(turned):
+        at = emitter.let(f"mul nsw i64 %stride, {step}")
+        place = emitter.let(f"getelementptr {kind}, ptr %target, i64 {at}")
+        if rows < lanes:
+            row = emitter.let(
+                f"shufflevector {whole} {row}, {whole} poison, <{rows} x i32> <{kept}>"
+            )
+        emitter.line(f"store <{rows} x {kind}> {row}, ptr {place}, align 4")
+    lines = "\n".join(emitter.scopes[0].lines)
+    arguments = "ptr noalias %square, ptr noalias %target, i64 %stride"
+    return f"define void @{name}({arguments}) {{\nentry:\n{lines}\nret void\n}}\n"
+
+
+def transpose(emitter: Emitter, kind: str, lanes: int, square: str, rows: int) -> list[str]:
+    """Load a square of lanes × lanes elements (its first `rows` rows count) and turn it.
+
+    log2(lanes) rounds; each interleaves row i with row i + lanes/2.
+    """
+    whole = f"<{lanes} x {kind}>"
+    names = []
+    for row in range(lanes):
+        if row >= rows:
+            names.append("poison")
+            continue
+        place = emitter.let(f"getelementptr {kind}, ptr {square}, i64 {row * lanes}")
+        names.append(emitter.let(f"load {whole}, ptr {place}, align 64"))
+    half = lanes // 2
+    low = ", ".join(f"i32 {n // 2 + (lanes if n % 2 else 0)}" for n in range(lanes))
+    high = ", ".join(f"i32 {n // 2 + half + (lanes if n % 2 else 0)}" for n in range(lanes))
+    for _ in range(lanes.bit_length() - 1):
+        after = []
+        for row in range(half):
+            for order in (low, high):
+                after.append(
+                    emitter.let(
+                        f"shufflevector {whole} {names[row]}, {whole} {names[row + half]}, "
+                        f"<{lanes} x i32> <{order}>"
+                    )
+                )
+        names = after
+    return names

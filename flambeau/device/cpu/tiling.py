@@ -7,21 +7,23 @@ nor on where in the result it lies.
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import lru_cache
 from math import prod
 
-from flambeau.device.cpu.choose import factor, reachable_values
+from flambeau.device.cpu.choose import factor
 from flambeau.device.cpu.target import Target
 from flambeau.device.cpu.values import Values
 from flambeau.kernel.ir import Axis, Store, Value
-from flambeau.kernel.tile import Contraction
+from flambeau.kernel.tile import Contraction, reachable
+
+Operand = tuple[Value, tuple[Axis, ...]]
 
 DEPTH = 256
 """Steps of k that are packed and multiplied at once."""
 
-ROWS, COLUMNS = 168, 256
-"""About the largest tile of the result that one work item computes."""
+AREA = 40000
+"""Elements of the result that one work item computes, at most."""
 
 SMALL = 4096
 """Products of fewer multiplications are left to the plain loops."""
@@ -31,8 +33,9 @@ SMALL = 4096
 class Side:
     """One operand: its value, the result's axes that it brings in, how they are cut and packed.
 
-    With `run`, a panel lies within the last axis (extent `length`) at one point of the others
-    (`outer` points); else panels run through all axes as one (outer = 1).
+    The axes' points lie on a line of segments. With `run`, a segment lies within the last axis
+    (extent `length`) at one point of the others (`outer` points), and may be longer than what is
+    left of it; else segments run through all axes as one (outer = 1). A panel is so many segments.
     """
 
     value: Value
@@ -41,14 +44,30 @@ class Side:
     length: int
     outer: int
     width: int  # rows or columns of a panel
+    segment: int  # of a segment
     along_k: bool  # packed from vectors along k, transposed
-    panels: int  # in all
     block: int  # panels in a work item
-    blocks: int
 
     @property
     def per_run(self) -> int:
-        return -(-self.length // self.width)
+        """Segments that cover the last axis once."""
+        return -(-self.length // self.segment)
+
+    @property
+    def segments(self) -> int:
+        return self.outer * self.per_run
+
+    @property
+    def per_panel(self) -> int:
+        return self.width // self.segment
+
+    @property
+    def panels(self) -> int:
+        return -(-self.segments // self.per_panel)
+
+    @property
+    def blocks(self) -> int:
+        return -(-self.panels // self.block)
 
 
 @dataclass(frozen=True, eq=False)
@@ -82,35 +101,64 @@ def tiling(contraction: Contraction, values: Values, target: Target) -> Tiling |
         rows, columns = (c.a, c.m), (c.b, c.n)
     row_count, column_count = (prod(x.extent for x in axes) for _, axes in (rows, columns))
     last = columns[1][-1].extent
-    shapes = _shapes(lanes, target.registers)
-    best = min(
-        (
-            _cost(row_count, column_count // run * -(-run // (v * lanes)), r, v)
-            * (1.0 if run == last else 1.1),
-            -v,
-            r,
-            v,
-            run,
-        )
-        for r, v in shapes
-        for run in {last, column_count}
-    )
-    _, _, height, vectors, run = best
+    sides = _best(rows, columns, c, values, lanes, target.registers)
+    vectors = sides[1].width // lanes
     split, chunk, chunks, depth, blocks = _cut([axis.extent for axis in c.k])
-    in_runs = run == last or len(columns[1]) == 1
     return Tiling(
         "double" if double else "float",
         8 if double else 4,
         lanes,
         vectors,
-        _side(rows, len(rows[1]) == 1, height, ROWS, c, values, lanes),
-        _side(columns, in_runs, vectors * lanes, COLUMNS, c, values, lanes),
+        *_blocked(*sides),
         split,
         chunk,
         chunks,
         depth,
         blocks,
     )
+
+
+def _best(
+    rows: Operand, columns: Operand, c: Contraction, values: Values, lanes: int, registers: int
+) -> tuple[Side, Side]:
+    """The cheapest register tile and way to pack the columns."""
+    best, chosen = None, None
+    for height, vectors in _shapes(lanes, registers):
+        left = _side(rows, len(rows[1]) == 1, height, c, values, lanes)
+        for run in (True, False) if len(columns[1]) > 1 else (True,):
+            right = _side(columns, run, vectors * lanes, c, values, lanes)
+            tiles = left.panels * right.panels
+            multiply = height * vectors / 2 + (height + vectors) / 4 + 1.0
+            if vectors * lanes > 32:
+                multiply *= 1.1  # the panel of columns does not stay in the nearest cache
+            cost = tiles * max(multiply, 4.0) + right.panels * right.width * _packing(right)
+            if best is None or cost < best:
+                best, chosen = cost, (left, right)
+    assert chosen is not None
+    return chosen
+
+
+def _packing(side: Side) -> float:
+    """Cycles to pack one element."""
+    if side.along_k:
+        return 0.5
+    return 0.2 + 0.5 / min(side.segment, 16) if side.run else 1.4
+
+
+def _blocked(rows: Side, columns: Side) -> tuple[Side, Side]:
+    """Work items of about AREA elements, longer along the side that is cheaper to pack."""
+    height, width = rows.panels * rows.width, columns.panels * columns.width
+    area = AREA if height * width > 8 * AREA else AREA // 2
+    ratio = _packing(columns) / _packing(rows)
+    tall = min(height, max(rows.width, (area * ratio) ** 0.5))
+    wide = min(width, area / tall)
+    tall = min(height, area / wide)
+    return _with_block(rows, tall), _with_block(columns, wide)
+
+
+def _with_block(side: Side, size: float) -> Side:
+    blocks = max(1, round(side.panels * side.width / size))
+    return replace(side, block=-(-side.panels // blocks))
 
 
 def _columns_are_m(c: Contraction, values: Values) -> bool:
@@ -134,12 +182,6 @@ def _shapes(lanes: int, registers: int) -> list[tuple[int, int]]:
     return found
 
 
-def _cost(rows: int, panels: int, height: int, vectors: int) -> float:
-    """Cycles a step of k, for a machine with two multiply-adds and two loads a cycle."""
-    tiles = -(-rows // height) * panels
-    return tiles * max(height * vectors / 2, (height + vectors) / 2, 4.0)
-
-
 def _cut(extents: Sequence[int]) -> tuple[int, int, int, int, int]:
     """(axis, chunk, chunks, depth, blocks): blocks of about DEPTH steps of k."""
     split = 0
@@ -156,25 +198,18 @@ def _cut(extents: Sequence[int]) -> tuple[int, int, int, int, int]:
 
 
 def _side(
-    operand: tuple[Value, tuple[Axis, ...]],
-    run: bool,
-    width: int,
-    most: int,
-    c: Contraction,
-    values: Values,
-    lanes: int,
+    operand: Operand, run: bool, width: int, c: Contraction, values: Values, lanes: int
 ) -> Side:
     value, axes = operand
     total = prod(axis.extent for axis in axes)
     length = axes[-1].extent if run else total
-    outer = total // length
-    panels = outer * -(-length // width)
-    blocks = max(1, -(-panels * width // most))
-    block = -(-panels // blocks)
-    loads = [each for each in reachable_values([value]) if each.op == "load"]
-    along_free = run and all(factor(x.args[0], axes[-1], values) in (0, 1) for x in loads)
+    segment = width
+    if run and len(axes) > 1:
+        segment = min(width, 1 << (length - 1).bit_length())
+    loads = [each for each in reachable([value]) if each.op == "load"]
+    along_free = run and all(
+        factor(x.args[0], axes[-1], values) in (0, 1, 2, 3, 4) for x in loads
+    )
     along_k = all(factor(x.args[0], c.k[-1], values) in (0, 1) for x in loads)
     transposed = not along_free and along_k and c.k[-1].extent >= min(lanes, 8) // 2
-    return Side(
-        value, axes, run, length, outer, width, transposed, panels, block, -(-panels // block)
-    )
+    return Side(value, axes, run, length, total // length, width, segment, transposed, 1)

@@ -417,6 +417,8 @@ class Values:
             raw = self.emitter.let(
                 f"shufflevector {whole} {run}, {whole} poison, <{lanes} x i32> <{order}>"
             )
+        elif 2 <= address.step <= 4 and address.offsets is None and dtype.itemsize >= 4:
+            raw = self._load_stepping(buffer, dtype, address, lanes, mask)
         else:
             raw = self._gather(buffer, dtype, address, lanes, mask)
         return Operand(convert.from_memory(self.emitter, raw, dtype, lanes), dtype, lanes)
@@ -460,6 +462,29 @@ class Values:
                 (f"<{lanes} x i1>", mask),
                 (whole, "zeroinitializer"),
             ],
+        )
+
+    def _load_stepping(
+        self, buffer: int, dtype: DType, address: Address, lanes: int, mask: str | None
+    ) -> str:
+        """Every second (third, fourth) element of a longer run, of which only those are touched."""
+        emitter, step = self.emitter, address.step
+        kind = convert.access_type(dtype)
+        every = lanes * step
+        if mask is None:
+            bits = ", ".join("i1 false" if n % step else "i1 true" for n in range(every))
+            mask = f"<{bits}>"
+        else:
+            order = ", ".join(f"i32 {lanes if n % step else n // step}" for n in range(every))
+            mask = emitter.let(
+                f"shufflevector <{lanes} x i1> {mask}, <{lanes} x i1> zeroinitializer, "
+                f"<{every} x i32> <{order}>"
+            )
+        raw = self._load_run(buffer, dtype, address.base, every, mask)
+        order = ", ".join(f"i32 {n * step}" for n in range(lanes))
+        return emitter.let(
+            f"shufflevector <{every} x {kind}> {raw}, <{every} x {kind}> poison, "
+            f"<{lanes} x i32> <{order}>"
         )
 
     def _gather(
