@@ -115,7 +115,7 @@ class Tensor(Attached):
         check_dtype(where, of.dtype)
         held = placeholder(of)
         held.device = where
-        held.buffer = devices.get(where).from_numpy(numpy.ascontiguousarray(array), of, copy)
+        held.buffer = devices.get(where).from_numpy(numpy.asarray(array, order="C"), of, copy)
         return cls._make(Storage(held), of)
 
     def _view_as(self, view: View) -> Tensor:
@@ -404,8 +404,28 @@ class Tensor(Attached):
             result._grad = self._grad.__deepcopy__(memo)
         return result
 
+    def __reduce_ex__(self, protocol: Any) -> Any:
+        """Values, device and requires_grad; views become tensors of their own."""
+        if not self.is_leaf:
+            raise RuntimeError(
+                "Only Tensors created explicitly by the user (graph leaves) can be pickled; "
+                "detach() the tensor first"
+            )
+        array = numpy.array(self._to_numpy())
+        return _unpickled, (array, self.device.type, self._leaf, self.__dict__)
+
     def __hash__(self) -> int:
         return id(self)
+
+
+def _unpickled(
+    array: numpy.ndarray[Any, Any], where: str, requires_grad: bool, state: dict[str, Any]
+) -> Tensor:
+    """A tensor of what __reduce_ex__ gave."""
+    made = Tensor._from_numpy(array, where, copy=False)
+    made._leaf = requires_grad
+    made.__dict__.update(state)
+    return made
 
 
 def copy_value(value: Any, memo: dict[int, Any]) -> Any:
