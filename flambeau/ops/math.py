@@ -257,7 +257,8 @@ def _center(x: Any) -> Any:
 @fused(gradient=lambda x, g: g * (_TWO_OVER_ROOT_PI * exp(-x * x)))
 def _erf(x: Any) -> Any:
     size = x.abs()
-    tail = 1 - _tail(where(size > 10.0, 10.0, size))
+    t = 1 / (1 + 0.5 * size)
+    tail = 1 - t * evaluate(ERFC, t) * exp(-size * size)
     return where(size < 1, _center(where(size < 1, x, 0.0)), where(x < 0, -tail, tail))
 
 

@@ -132,7 +132,7 @@ def _fixed_power(input: Tensor, exponent: Any) -> Any:
 
 
 @public(inplace=True)
-def pow(input: Any, exponent: Any) -> Any:  # noqa: A001  # PyTorch's name
+def pow(input: Any, exponent: Any) -> Any:  # PyTorch's name
     """input to the power `exponent`; tensors or numbers, one of them a tensor.
 
     Integers to negative numbers raise RuntimeError.

@@ -27,7 +27,7 @@ def _abs(x: Any) -> Any:
 
 
 @public("absolute", inplace=True)
-def abs(input: Tensor) -> Any:  # noqa: A001  # PyTorch's name
+def abs(input: Tensor) -> Any:  # PyTorch's name
     """|input|. The gradient at 0 is 0."""
     if input._type.dtype is bool_:
         raise NotImplementedError("\"abs_cpu\" not implemented for 'Bool'")
@@ -116,7 +116,7 @@ def trunc(input: Tensor) -> Any:
 
 
 @public(inplace=True)
-def round(input: Tensor, *, decimals: int = 0) -> Any:  # noqa: A001  # PyTorch's name
+def round(input: Tensor, *, decimals: int = 0) -> Any:  # PyTorch's name
     """To the nearest whole number (or multiple of 10⁻ᵈᵉᶜⁱᵐᵃˡˢ), halves to the even one."""
     if decimals and input._type.dtype.is_floating_point:
         scale = 10.0 ** builtins.abs(decimals)
@@ -168,7 +168,7 @@ def _clamp(x: Any, *rest: Any) -> Any:
 
 
 @public("clip", inplace=True)
-def clamp(input: Tensor, min: Any = None, max: Any = None) -> Any:  # noqa: A002  # PyTorch's names
+def clamp(input: Tensor, min: Any = None, max: Any = None) -> Any:  # PyTorch's names
     """No less than `min` and no more than `max`: numbers, tensors or None.
 
     At the bounds the gradient is 1. Where min is greater than max the result is max. Raises
@@ -184,13 +184,13 @@ def clamp(input: Tensor, min: Any = None, max: Any = None) -> Any:  # noqa: A002
 
 
 @public(inplace=True)
-def clamp_min(input: Tensor, min: Any) -> Any:  # noqa: A002  # PyTorch's name
+def clamp_min(input: Tensor, min: Any) -> Any:  # PyTorch's name
     """No less than `min`."""
     return clamp(input, min)
 
 
 @public(inplace=True)
-def clamp_max(input: Tensor, max: Any) -> Any:  # noqa: A002  # PyTorch's name
+def clamp_max(input: Tensor, max: Any) -> Any:  # PyTorch's name
     """No more than `max`."""
     return clamp(input, None, max)
 
