@@ -301,10 +301,11 @@ def _property(text: str) -> str:
 
 def _update(arguments: argparse.Namespace) -> int:
     from flambeau.openness.license_text import pack_texts, read_texts
-    from flambeau.openness.licenses import UPDATED_TABLE, load_table, update_table
+    from flambeau.openness.licenses import UPDATED_TABLE, current_table, load_table, update_table
 
     if arguments.reset:
         UPDATED_TABLE.unlink(missing_ok=True)
+        current_table.cache_clear()
         print("the packaged licence list is in use again")
         return GOOD
     if arguments.texts:

@@ -16,11 +16,15 @@ from typing import Any, Final
 from flambeau.openness.components import BY_NAME, BY_NUMBER, BY_WEIGHT, Component
 from flambeau.openness.detection import Findings, detect
 from flambeau.openness.errors import OpennessError, display_name
+from flambeau.openness.evaluator import resolve_license
 from flambeau.openness.evidence import Evidence, Found, best
 from flambeau.openness.license_evidence import LicenseFinding, collect_licenses
 from flambeau.openness.licenses import LicenseTable, current_table
 from flambeau.openness.model import UNLICENSED, ModelFile, parse_model
 from flambeau.openness.tree import Folder, Progress, Tree, text_of
+
+COMPONENT_SCOPE: Final = "component "
+"""Scope of a licence that a model file declares for one component."""
 
 MODEL_FILES: Final = ("mof.yml", "mof.yaml", "MOF.yml", "MOF.yaml")
 FRAMEWORK: Final = {"name": "Model Openness Framework", "version": "1.0", "date": "2024-12-15"}
@@ -147,8 +151,8 @@ def inspect(
     """
     tree = Folder(Path(folder), progress=progress) if isinstance(folder, str | Path) else folder
     findings = detect(tree)
-    _read_model_file(findings)
-    licenses = collect_licenses(findings, table or current_table())
+    declared = _read_model_file(findings)
+    licenses = [*collect_licenses(findings, table or current_table()), *declared]
     doubts: list[str] = []
     distribution = _distribution(licenses, doubts)
     proposals, doubtful = _proposals(findings, licenses, distribution, doubts)
@@ -168,17 +172,22 @@ def _name(findings: Findings) -> str:
     return str(declared) if isinstance(declared, str) and declared else findings.tree.name
 
 
-def _read_model_file(findings: Findings) -> None:
-    """A model file in the folder: what it lists and what is there is evidence."""
+def _read_model_file(findings: Findings) -> list[LicenseFinding]:
+    """A model file in the folder: what it lists and what is there is evidence.
+
+    Returns:
+        the licences that it declares, each for one component.
+    """
     paths = {file.path for file in findings.tree.files}
     name = next((name for name in MODEL_FILES if name in paths), None)
     if name is None:
-        return
+        return []
     try:
         model = parse_model(text_of(findings.tree, name, 1 << 20), name)
     except OpennessError as error:
         findings.notes.append(str(error))
-        return
+        return []
+    declared: list[LicenseFinding] = []
     folders = {path.rpartition("/")[0] for path in paths}
     for entry in model.entries:
         if entry.name not in BY_NAME or not entry.component_path:
@@ -187,8 +196,13 @@ def _read_model_file(findings: Findings) -> None:
         if path in paths or path in folders or any(p.startswith(path + "/") for p in folders):
             text = f"{name} lists it, and {path} is there"
             findings.add(entry.number, text, "likely", name, entry.line, path)
+            license_name = resolve_license(model, entry)[0]
+            evidence = Evidence(f"declares {license_name!r}", "likely", name, entry.line)
+            scope = f"{COMPONENT_SCOPE}{entry.number}"
+            declared.append(LicenseFinding(license_name, True, scope, None, "declared", evidence))
         elif "://" not in path:
             findings.notes.append(f"{name}:{entry.line}: {path} is listed, but not there")
+    return declared
 
 
 def _distribution(licenses: list[LicenseFinding], doubts: list[str]) -> LicenseFinding | None:
@@ -277,6 +291,10 @@ def _applicable(proposal: Proposal, licenses: list[LicenseFinding]) -> list[Lice
         if nearest:
             return nearest[:1]
         folder = folder.rpartition("/")[0]
+    scope = f"{COMPONENT_SCOPE}{proposal.component.number}"
+    declared = [f for f in usable if f.scope == scope]
+    if declared:
+        return declared
     kind = proposal.component.content_type
     typed = [f for f in usable if f.scope == "" and f.content_type == kind]
     typed = [f for f in typed if f.kind == "text"] or typed

@@ -96,7 +96,7 @@ def _is_license_file(file: File) -> bool:
 
 def _from_text(file: File, text: str) -> LicenseFinding:
     """What the text of a licence file is; a changed text is never taken for the licence."""
-    scope = "" if file.folder.upper() == "LICENSES" else file.folder
+    scope = file.folder  # texts under LICENSES/ are referred to from elsewhere and cover nothing
     covered = content_type_of_name(file.name)
     matches = identify_text(text)
     if not matches:

@@ -107,6 +107,7 @@ class Handler(BaseHTTPRequestHandler):
     server_version = "flambeau-openness"
     protocol_version = "HTTP/1.1"
     timeout = 30
+    bound_host = "127.0.0.1"
 
     def do_GET(self) -> None:
         pages = {
@@ -147,7 +148,7 @@ class Handler(BaseHTTPRequestHandler):
 
     def _check_host(self) -> None:
         host = urlsplit(f"//{self.headers.get('Host', '')}").hostname
-        bound = str(self.server.server_address[0])
+        bound = self.bound_host
         listens_to_all = bound in ("0.0.0.0", "::")
         if not listens_to_all and host not in ("localhost", "127.0.0.1", "::1", bound):
             raise RefusedError(HTTPStatus.FORBIDDEN, "this server answers to its own name only")
@@ -189,7 +190,8 @@ class Handler(BaseHTTPRequestHandler):
 
 def make_server(host: str = "127.0.0.1", port: int = 0) -> ThreadingHTTPServer:
     """A server that listens but does not yet answer; port 0 takes a free one."""
-    server = ThreadingHTTPServer((host, port), Handler)
+    handler = type("Handler", (Handler,), {"bound_host": host})
+    server = ThreadingHTTPServer((host, port), handler)
     server.daemon_threads = True
     return server
 

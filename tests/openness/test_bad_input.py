@@ -11,6 +11,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from flambeau import openness
 from flambeau.openness.cli import main
 from flambeau.openness.errors import OpennessError
 from flambeau.openness.model import parse_model
@@ -153,15 +154,38 @@ def test_broken_licence_lists(tmp_path: Path, capsys: pytest.CaptureFixture[str]
         assert message in capsys.readouterr().err
 
 
-def test_importing_openness_loads_no_tensor_library() -> None:
-    code = (
-        "import sys, flambeau.openness as o; o.evaluate; o.inspect; o.verify; o.record\n"
-        "import flambeau.openness.cli\n"
-        "bad = {'numpy', 'llvmlite', 'wgpu', 'yaml', 'jinja2', 'jsonschema'} & set(sys.modules)\n"
-        "assert not bad, bad\n"
-        "layers = [m for m in sys.modules if m.startswith('flambeau.')"
-        " and not m.startswith(('flambeau.openness', 'flambeau.config'))]\n"
-        "print(layers)"
-    )
+ALONE = """
+import sys, types, pathlib
+package = types.ModuleType("flambeau")
+package.__path__ = [sys.argv[1]]
+sys.modules["flambeau"] = package
+import flambeau.openness as openness
+import flambeau.openness.cli, flambeau.openness.site
+for name in openness.__all__:
+    getattr(openness, name)
+optional = {"yaml", "jinja2", "jsonschema", "license_expression", "safetensors"}
+assert not ({"numpy", "llvmlite", "wgpu"} | optional) & set(sys.modules), sorted(sys.modules)
+ours = {m for m in sys.modules if m.startswith("flambeau.")}
+others = {m for m in ours if not m.startswith(("flambeau.openness", "flambeau.config"))}
+assert not others, others
+"""
+
+
+def test_openness_needs_no_other_layer() -> None:
+    """All of it, imported under an empty parent package, with the standard library alone."""
+    folder = str(Path(openness.__file__).parents[1])
+    command = [sys.executable, "-c", ALONE, folder]
+    run = subprocess.run(command, capture_output=True, text=True, check=False)
+    assert run.returncode == 0, run.stderr
+
+
+def test_importing_openness_loads_no_compiler() -> None:
+    code = "import sys, flambeau.openness.cli; assert not {'llvmlite', 'wgpu'} & set(sys.modules)"
     run = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=False)
     assert run.returncode == 0, run.stderr
+
+
+def test_a_missing_library_is_named(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setitem(sys.modules, "yaml", None)
+    with pytest.raises(ModuleNotFoundError, match=r"pip install 'flambeau\[openness\]'"):
+        parse_yaml("a: 1")

@@ -9,6 +9,8 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from flambeau.openness import licenses
+from flambeau.openness.cli import main
 from flambeau.openness.components import BY_NAME, COMPONENTS
 from flambeau.openness.licenses import load_table, merge_lists, packaged_table, update_table
 from flambeau.openness.model import load_model, parse_model
@@ -116,6 +118,31 @@ def test_update_table_takes_a_newer_spdx_list(tmp_path: Any) -> None:
     assert table.is_open("New-1.0")
     assert not TABLE.is_open("New-1.0")
     assert table.fits("Apache-2.0", "document")  # the packaged content types stay
+
+
+def test_update_licenses_command(
+    tmp_path: Any, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setattr(licenses, "UPDATED_TABLE", tmp_path / "kept" / "licenses.json")
+    spdx = json.loads((UPSTREAM / "licenses" / "licenses.json").read_text())
+    spdx["licenses"].append({"licenseId": "New-1.0", "name": "New", "isOsiApproved": True})
+    source = tmp_path / "licenses.json"
+    source.write_text(json.dumps(spdx))
+    model = tmp_path / "model.yml"
+    model.write_text(model_yaml([{"name": "Model card", "license": "New-1.0"}]))
+
+    def progress(*options: str) -> float:
+        assert main(["evaluate", "--json", str(model), *options]) == 0
+        return float(json.loads(capsys.readouterr().out)[0]["progress"]["3"])
+
+    assert progress() == 0
+    assert progress("--licenses", str(source)) == pytest.approx(100 / 6)
+    assert main(["update-licenses", str(source)]) == 0
+    assert "227 open" in capsys.readouterr().out
+    assert progress() == pytest.approx(100 / 6)
+    assert main(["update-licenses", "--reset"]) == 0
+    capsys.readouterr()
+    assert progress() == 0
 
 
 def test_first_layout_is_converted() -> None:

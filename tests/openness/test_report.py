@@ -1,4 +1,4 @@
-"""What people and machines get: page, Markdown, badges, annotations, bill of materials, exit codes."""
+"""What people and machines get: page, Markdown, badges, annotations, SBOM, exit codes."""
 
 from __future__ import annotations
 

@@ -214,9 +214,8 @@ class Browser:
     def wait(self, condition: str) -> None:
         deadline = time.monotonic() + 15
         while not self.run(f"return Boolean({condition})"):
-            assert time.monotonic() < deadline, condition + self.run(
-                "return document.body.innerText"
-            )
+            shown = self.run("return document.body.innerText")
+            assert time.monotonic() < deadline, f"{condition}: {shown}"
             time.sleep(0.05)
 
     def close(self) -> None:
