@@ -216,8 +216,9 @@ def cat(parts: Sequence[Node], axis: int) -> Node:
     return parts[0] if len(parts) == 1 else node(op.CAT, tuple(parts), (axis,))
 
 
-def gather(x: Node, index: Node, axis: int) -> Node:
-    return node(op.GATHER, (x, index), (axis,))
+def gather(x: Node, index: Node, axis: int, message: str | None = None) -> Node:
+    """`message` is what IndexError says, with {detail} for the index: see op.GATHER."""
+    return node(op.GATHER, (x, index), (axis,) if message is None else (axis, message))
 
 
 def scatter(target: Node, index: Node, value: Node, axis: int, mode: str) -> Node:

@@ -233,17 +233,18 @@ def cat(attrs: Attrs, scalars: Scalars, *arrays: Array) -> Array:
     return np.concatenate(arrays, axis=attrs[0])
 
 
-def _check_index(index: Array, size: int, axis: int) -> None:
+OUT_OF_BOUNDS = "index {detail} is out of bounds for dimension {axis} with size {size}"
+
+
+def _check_index(index: Array, size: int, axis: int, message: str = OUT_OF_BOUNDS) -> None:
     bad = (index < 0) | (index >= size)
     if np.any(bad):
-        raise IndexError(
-            f"index {int(index[bad][0])} is out of bounds for dimension {axis} with size {size}"
-        )
+        raise IndexError(message.format(detail=int(index[bad][0]), axis=axis, size=size))
 
 
 def gather(attrs: Attrs, scalars: Scalars, x: Array, index: Array) -> Array:
-    (axis,) = attrs
-    _check_index(index, x.shape[axis], axis)
+    axis, *message = attrs
+    _check_index(index, x.shape[axis], axis, *message)
     return np.take(x, index, axis=axis)
 
 

@@ -459,11 +459,11 @@ GATHER = _add(
     "GATHER",
     "indexing",
     2,
-    "axis",
+    "axis [message]",
     shapes.gather,
     shapes.gathered,
     reference.gather,
-    "x[…, index, …] along axis: index's axes take axis's place; out of range raises IndexError",
+    "x[…, index, …] along axis: index's axes take axis's place; out of range raises IndexError (message)",
 )
 SCATTER = _add(
     "SCATTER",

@@ -179,7 +179,7 @@ def cat(attrs: Attrs, shapes: list[Shape]) -> Shape:
 
 
 def gather(attrs: Attrs, shapes: list[Shape]) -> Shape:
-    (axis,) = attrs
+    axis = attrs[0]
     source, index = shapes
     return (*source[:axis], *index, *source[axis + 1 :])
 

@@ -13,7 +13,7 @@ from typing import Any
 from flambeau.graph import dtype as dtypes
 from flambeau.graph import op
 from flambeau.graph.node import Node, Shape
-from flambeau.graph.numpy_reference import decode_constant
+from flambeau.graph.numpy_reference import OUT_OF_BOUNDS, decode_constant
 from flambeau.kernel.index import Index, Indices, Linear
 from flambeau.kernel.ir import Value
 from flambeau.kernel.lower import Condition, Guard, Lowering, Step, rule, runtime_scalar
@@ -148,7 +148,13 @@ def _is_zero(value: Value) -> bool:
 
 
 def guarded_position(
-    lowering: Lowering, value: Value, extent: int, axis: int, guard: Guard, node: Node
+    lowering: Lowering,
+    value: Value,
+    extent: int,
+    axis: int,
+    guard: Guard,
+    node: Node,
+    message: str = OUT_OF_BOUNDS,
 ) -> tuple[Linear, Guard]:
     """An index that was computed, as a position below `extent`, and the guard for its use.
 
@@ -163,7 +169,7 @@ def guarded_position(
     not_below = lowering.emit("LT", (lowering.constant(-1), value), boolean)
     not_above = lowering.emit("LT", (value, lowering.constant(extent)), boolean)
     valid = lowering.emit("AND", (not_below, not_above), boolean)
-    text = f"index {{detail}} is out of bounds for dimension {axis} with size {extent}"
+    text = message.replace("{axis}", str(axis)).replace("{size}", str(extent))
     lowering.check(valid, guard, value, "IndexError", text, node)
     guard = guard if valid in guard else (*guard, valid)
     if value.op == "index":
@@ -174,11 +180,11 @@ def guarded_position(
 @rule(op.GATHER)
 def _gather(lowering: Lowering, node: Node, index: Index, guard: Guard) -> Step:
     source, places = node.inputs
-    (axis,) = node.attrs
+    axis, *message = node.attrs
     rank = len(places.shape)
     place = yield (places, index[axis : axis + rank], guard)
     extent = source.shape[axis]
-    position, inner = guarded_position(lowering, place, extent, axis, guard, node)
+    position, inner = guarded_position(lowering, place, extent, axis, guard, node, *message)
     return (yield (source, (*index[:axis], position, *index[axis + rank :]), inner))
 
 

@@ -21,6 +21,9 @@ from flambeau.ops.view import expand, reshape
 from flambeau.tensor.record import derive, record
 from flambeau.tensor.tensor import Tensor
 
+OUT_OF_RANGE = "index out of range in self"
+"""What PyTorch's IndexError says in index_select and embedding."""
+
 
 def _index64(index: Tensor, function: str) -> Tensor:
     """An index as int64. Raises RuntimeError for other than int32 and int64."""
@@ -250,7 +253,7 @@ def index_select(input: Tensor, dim: int, index: Tensor) -> Tensor:
     places = _vector(index, "index_select")
     if not input.ndim:
         return reshape(index_select(reshape(input, (1,)), 0, places), ())
-    return record(op.GATHER, (input, places), (axis_of(dim, input.ndim),))
+    return record(op.GATHER, (input, places), (axis_of(dim, input.ndim), OUT_OF_RANGE))
 
 
 def _put(
@@ -338,7 +341,8 @@ def take_flat(input: Tensor, index: Tensor) -> Tensor:
     """Elements of the flattened input; negative places count from the end."""
     x = input._read()
     flat = b.reshape(x, (x.type.size,))
-    return Tensor._traced(b.gather(flat, wrapped(index._read(), x.type.size), 0))
+    message = "out of range: tried to access index {detail} on a tensor of {size} elements."
+    return Tensor._traced(b.gather(flat, wrapped(index._read(), x.type.size), 0, message))
 
 
 @public()

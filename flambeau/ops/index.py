@@ -276,13 +276,14 @@ def wrapped(index: Node, extent: int) -> Node:
     return b.where(negative, b.add(index, b.constant(extent, int64)), index)
 
 
-def checked(index: Node, axis: int, extent: int) -> Node:
+def checked(index: Node, axis: int, extent: int, message: str | None = None) -> Node:
     """`index`, with a check on the device that it lies within dimension `axis`.
 
-    A gather from 0, 1, 2, … is the index itself: it costs the comparison alone.
+    A gather from 0, 1, 2, … is the index itself: it costs the comparison alone. `message` replaces
+    what IndexError says.
     """
     lead = (1,) * axis
-    found = b.gather(b.reshape(b.iota(extent), (*lead, extent)), index, axis)
+    found = b.gather(b.reshape(b.iota(extent), (*lead, extent)), index, axis, message)
     return b.reshape(found, index.shape)
 
 

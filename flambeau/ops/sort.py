@@ -1,0 +1,271 @@
+"""Order: sort, topk, kthvalue, median, and what is computed on the host: unique, searchsorted."""
+
+from __future__ import annotations
+
+from typing import Any, NamedTuple
+
+import numpy
+
+from flambeau.device.host import register_host
+from flambeau.graph import build as b
+from flambeau.graph import op
+from flambeau.graph.dtype import int32, int64
+from flambeau.graph.node import tensor_type
+from flambeau.ops.axes import axis_of
+from flambeau.ops.composite import composite
+from flambeau.ops.gather import gather
+from flambeau.ops.parts import part, select
+from flambeau.ops.publish import public
+from flambeau.ops.view import reshape
+from flambeau.tensor.record import record
+from flambeau.tensor.tensor import Tensor
+
+
+class Ordered(NamedTuple):
+    """Values and where along the dimension they were."""
+
+    values: Tensor
+    indices: Tensor
+
+
+def _sorted(input: Tensor, axis: int, descending: bool) -> Ordered:
+    return Ordered(*record(op.SORT, (input,), (axis, descending)))
+
+
+@public()
+def sort(
+    input: Tensor, dim: int = -1, descending: bool = False, *, stable: bool | None = None
+) -> Ordered:
+    """(values, indices) in order along dim; always stable; NaN is the greatest."""
+    axis = axis_of(dim, input.ndim)
+    if not input.ndim:
+        one = _sorted(reshape(input, (1,)), 0, descending)
+        return Ordered(*[reshape(each, ()) for each in one])
+    return _sorted(input, axis, descending)
+
+
+@public()
+def argsort(
+    input: Tensor, dim: int = -1, descending: bool = False, *, stable: bool = False
+) -> Tensor:
+    """The indices that sort along dim."""
+    return sort(input, dim, descending).indices
+
+
+@public()
+def msort(input: Tensor) -> Tensor:
+    """Sorted along the first dimension."""
+    return sort(input, 0).values
+
+
+@public()
+def topk(
+    input: Tensor, k: int, dim: int = -1, largest: bool = True, sorted: bool = True
+) -> Ordered:
+    """The k greatest (or least) along dim, in order, and their indices."""
+    axis = axis_of(dim, input.ndim)
+    extent = input._type.shape[axis] if input.ndim else 1
+    if not 0 <= k <= extent:
+        raise RuntimeError("selected index k out of range")
+    if not input.ndim:
+        return sort(input)
+    return Ordered(*[part(each, axis, 0, k) for each in _sorted(input, axis, largest)])
+
+
+def _kth(input: Tensor, place: int, axis: int, keepdim: bool) -> Ordered:
+    found = _sorted(input, axis, False)
+    parts = [part(each, axis, place, 1) for each in found]
+    return Ordered(*[each if keepdim else select(each, axis, 0) for each in parts])
+
+
+@public()
+def kthvalue(input: Tensor, k: int, dim: int = -1, keepdim: bool = False) -> Ordered:
+    """The k-th least along dim (k from 1) and its index."""
+    axis = axis_of(dim, input.ndim)
+    extent = input._type.shape[axis] if input.ndim else 1
+    if not 1 <= k <= extent:
+        raise RuntimeError(f"kthvalue(): selected number k out of range for dimension {axis}")
+    return _kth(input, k - 1, axis, keepdim) if input.ndim else sort(input)
+
+
+@composite(saves="")
+def _nan_or(last: Tensor, middle: Tensor) -> Tensor:
+    x = last._read()
+    return Tensor._traced(b.where(b.equal(x, x), middle._read(), x))
+
+
+@composite(saves="")
+def _index_or(last: Tensor, at_last: Tensor, at_middle: Tensor) -> Tensor:
+    x = last._read()
+    return Tensor._traced(b.where(b.equal(x, x), at_middle._read(), at_last._read()))
+
+
+@public()
+def median(input: Tensor, dim: int | None = None, keepdim: bool = False) -> Any:
+    """The middle of the sorted elements (the lower of two), NaN where one is NaN.
+
+    With dim (values, indices) along it, else of all elements.
+    """
+    if dim is None:
+        if not input._type.size:
+            nan = b.constant(float("nan"), input._type.dtype)
+            return record(op.MATERIALIZE, (nan,), device=input._storage.node.device)
+        return median(reshape(input, (-1,)), 0).values
+    axis = axis_of(dim, input.ndim)
+    if not input.ndim:
+        return sort(input)
+    extent = input._type.shape[axis]
+    if not extent:
+        raise IndexError(f"median(): Expected reduction dim {axis} to have non-zero size.")
+    values, indices = _sorted(input, axis, False)
+    at = (extent - 1) // 2
+    middle, where = part(values, axis, at, 1), part(indices, axis, at, 1)
+    if input._type.dtype.is_floating_point:
+        last, at_last = part(values, axis, extent - 1, 1), part(indices, axis, extent - 1, 1)
+        middle, where = _nan_or(last, middle), _index_or(last, at_last, where)
+    if keepdim:
+        return Ordered(middle, where)
+    return Ordered(select(middle, axis, 0), select(where, axis, 0))
+
+
+# on the host ------------------------------------------------------------------------------------
+
+
+@public(out=False)
+def unique(
+    input: Tensor,
+    sorted: bool = True,
+    return_inverse: bool = False,
+    return_counts: bool = False,
+    dim: int | None = None,
+) -> Any:
+    """The different elements (or slices along dim) in order; the values are read on the host.
+
+    With return_inverse also where each element is among them, with return_counts how often.
+    """
+    array = input.detach()._to_numpy()
+    axis = None if dim is None else axis_of(dim, input.ndim)
+    found = numpy.unique(
+        array,
+        return_inverse=True,
+        return_counts=True,
+        axis=axis,
+        equal_nan=False,
+    )
+    values, inverse, counts = found
+    if axis is None:
+        inverse = inverse.reshape(array.shape)
+    return _several(
+        input,
+        values,
+        inverse.reshape(-1) if axis is not None else inverse,
+        counts,
+        return_inverse,
+        return_counts,
+    )
+
+
+@public(out=False)
+def unique_consecutive(
+    input: Tensor,
+    return_inverse: bool = False,
+    return_counts: bool = False,
+    dim: int | None = None,
+) -> Any:
+    """As unique, but only neighbours that are equal become one; the order stays."""
+    array = input.detach()._to_numpy()
+    axis = 0 if dim is None else axis_of(dim, input.ndim)
+    rows = array.reshape(-1) if dim is None else numpy.moveaxis(array, axis, 0)
+    flat = rows.reshape(rows.shape[0], -1)
+    new = numpy.ones(rows.shape[0], bool)
+    new[1:] = (flat[1:] != flat[:-1]).any(1)
+    inverse = numpy.cumsum(new) - 1
+    counts = numpy.diff(numpy.append(numpy.nonzero(new)[0], rows.shape[0]))
+    values = rows[new] if dim is None else numpy.moveaxis(rows[new], 0, axis)
+    if dim is None:
+        inverse = inverse.reshape(array.shape)
+    return _several(input, values, inverse, counts, return_inverse, return_counts)
+
+
+def _several(
+    like: Tensor, values: Any, inverse: Any, counts: Any, with_inverse: bool, with_counts: bool
+) -> Any:
+    device = like.device.type
+
+    def made(array: Any, kind: Any) -> Tensor:
+        return Tensor._from_numpy(array.astype(kind, copy=False), device)
+
+    results = [made(values, like._type.dtype.numpy)]
+    if with_inverse:
+        results.append(made(inverse, numpy.int64))
+    if with_counts:
+        results.append(made(counts, numpy.int64))
+    return results[0] if len(results) == 1 else tuple(results)
+
+
+@register_host("searchsorted")
+def _search(attrs: Any, boundaries: Any, values: Any) -> tuple[Any, ...]:
+    side, narrow = attrs
+    kind = numpy.int32 if narrow else numpy.int64
+    if boundaries.ndim == 1:
+        found = numpy.searchsorted(boundaries, values, side)
+        return (numpy.asarray(found).astype(kind),)
+    rows = boundaries.reshape(-1, boundaries.shape[-1])
+    wanted = values.reshape(rows.shape[0], -1)
+    made = [numpy.searchsorted(*each, side) for each in zip(rows, wanted, strict=True)]
+    return (numpy.stack(made).reshape(values.shape).astype(kind),)
+
+
+def _on_device(value: Any, like: Tensor) -> Tensor:
+    if isinstance(value, Tensor):
+        return value
+    array = numpy.asarray(value, like._type.dtype.numpy)
+    return Tensor._from_numpy(array, like.device.type)
+
+
+@public(method=False)
+def searchsorted(
+    sorted_sequence: Tensor,
+    input: Any,
+    *,
+    out_int32: bool = False,
+    right: bool = False,
+    side: str | None = None,
+    sorter: Tensor | None = None,
+) -> Tensor:
+    """Where each value would have to be put into the sorted rows to keep them sorted.
+
+    right (or side="right") is behind elements that are equal. Runs on the host.
+    """
+    if side not in (None, "left", "right"):
+        raise RuntimeError(
+            "torch.searchsorted(): side can only be 'left' or 'right' but got " + str(side)
+        )
+    if side == "left" and right:
+        raise RuntimeError(
+            "torch.searchsorted(): side and right can't be set to opposites, got side of left "
+            "while right was True"
+        )
+    rows = sorted_sequence if sorter is None else gather(sorted_sequence, -1, sorter)
+    values = _on_device(input, sorted_sequence)
+    if rows.ndim != 1 and rows._type.shape[:-1] != values._type.shape[:-1]:
+        raise RuntimeError(
+            "torch.searchsorted(): boundaries tensor should be 1 dimension or the first N-1 "
+            "dimensions of boundaries tensor and input value tensor must match, but we got "
+            f"boundaries tensor {list(rows._type.shape)} and input value tensor "
+            f"{list(values._type.shape)}"
+        )
+    of = tensor_type(values._type.shape, int32 if out_int32 else int64)
+    attrs = ("searchsorted", "right" if right or side == "right" else "left", out_int32, (of,))
+    (found,) = record(op.CALL, (rows.detach(), values.detach()), attrs)
+    return found
+
+
+@public(method=False)
+def bucketize(
+    input: Any, boundaries: Tensor, *, out_int32: bool = False, right: bool = False
+) -> Tensor:
+    """The number of the bucket between boundaries (1-d, sorted) in which each value lies."""
+    if boundaries.ndim != 1:
+        raise RuntimeError(f"boundaries tensor must be 1 dimension, but got dim({boundaries.ndim})")
+    return searchsorted(boundaries, input, out_int32=out_int32, right=right)
