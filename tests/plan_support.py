@@ -71,6 +71,19 @@ def assert_close(result: Any, expected: Any) -> None:
     )
 
 
+def describe(graph: Graph) -> str:
+    """The graph's Nodes, one a line."""
+    order = walk((*graph.inputs, *graph.outputs))
+    number = {node: at for at, node in enumerate(order)}
+    lines = [
+        f"%{number[node]} = {node.op.name} {node.attrs} {[number[each] for each in node.inputs]} "
+        f"{node.scalars} -> {node.type!r}"
+        for node in order
+    ]
+    outputs = [number[each] for each in graph.outputs]
+    return "\n".join([*lines, f"outputs {outputs} donated {sorted(graph.donatable)}"])
+
+
 def check_graph(
     graph: Graph,
     arrays: Sequence[Any] | None = None,

@@ -7,7 +7,7 @@ from typing import Any
 
 from flambeau.graph.node import Node
 from flambeau.kernel.index import Linear
-from flambeau.kernel.ir import Axis, Sort
+from flambeau.kernel.ir import Axis, Loop, Sort
 from flambeau.kernel.lower import Lowered, Lowering
 
 
@@ -21,7 +21,14 @@ def lower_sort(
     (source,) = node.inputs
     axes = [Axis(extent) for extent in source.shape]
     places: list[Linear] = [indices.axis(each) for each in axes]
+    lowering.scopes.append([])
     value = lowering.value(source, tuple(places))
+    if lowering.scopes.pop():  # a Sort holds no Check: they go into a loop of their own
+        again = Axis(source.shape[along])
+        moved = [indices.axis(again) if n == along else p for n, p in enumerate(places)]
+        lowering.scopes.append([])
+        lowering.value(source, tuple(moved))
+        lowering.body.append(Loop((again,), tuple(lowering.scopes.pop())))
     outputs = {number: lowering.output(each) for number, each in picks.items()}
     row = [indices.zero if n == along else place for n, place in enumerate(places)]
     rows = [extent for n, extent in enumerate(source.shape) if n != along]

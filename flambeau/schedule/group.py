@@ -18,7 +18,7 @@ from collections.abc import Iterable, Iterator, Sequence
 
 from flambeau.graph import op
 from flambeau.graph.node import Node, walk
-from flambeau.kernel.index import Index, Indices, Linear
+from flambeau.kernel.index import Index, Indices, Linear, axes_of
 from flambeau.kernel.limits import DEAR, Limits
 from flambeau.kernel.lower import canonical
 from flambeau.kernel.map import Frame
@@ -68,6 +68,12 @@ def bits(mask: int) -> Iterator[int]:
         low = mask & -mask
         yield low.bit_length() - 1
         mask ^= low
+
+
+def _one_to_one(index: Index, node: Node) -> bool:
+    """Whether the axes in an index run through each of the Node's elements once."""
+    axes = {axis for each in index for axis in axes_of(each)}
+    return math.prod(axis.extent for axis in axes) == node.type.size
 
 
 class Grouper:
@@ -409,7 +415,7 @@ class Grouper:
         inner = [each for each in node.inputs if self.group[self.number[each]] is group]
         others = [each for each in node.inputs if self.group[self.number[each]] is not group]
         at = self._index_in(frame, node, inner)
-        if at is None or not self._loops_pay(frame, at):
+        if at is None or not _one_to_one(at, node) or not self._loops_pay(frame, at):
             return False
         for each in others:
             owner = self.group[self.number[each]]

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from flambeau.graph import op
 from flambeau.graph.graph import Graph
 from flambeau.graph.node import Node, TensorType, tensor_type
-from flambeau.kernel.ir import Kernel, Parameter, Store, Value
+from flambeau.kernel.ir import Kernel, Parameter, Statement, Store, Value
 from flambeau.kernel.lower import Lowered, canonical
 from flambeau.kernel.printer import statement_values, walk_statements, walk_values
 from flambeau.kernel.program import Slot
@@ -97,7 +97,7 @@ class Memory:
         if not stores or not self.donated:
             return
         choices: list[tuple[int, list[int]]] = []
-        loads = _loads(step.kernel)
+        loads = _loads(step.kernel.body)
         for store in stores:
             node = step.buffers[store.buffer]
             slot = self.slots[self.place[node]] if node in self.place and node else None
@@ -114,13 +114,19 @@ class Memory:
             if fits:
                 choices.append((store.buffer, fits))
         merged: dict[int, int] = {}
+        reads = [_loads([store]) for store in stores]
         for written, fits in sorted(choices, key=lambda each: len(each[1])):
-            free = [number for number in fits if number not in merged]
-            if free:
-                merged[free[0]] = written
-                base, node = step.buffers[free[0]], step.buffers[written]
-                assert base is not None and node is not None
-                self.overwrite(base, node)
+            for number in fits:
+                if number in merged:
+                    continue
+                order = _store_order(stores, reads, {**merged, number: written})
+                if order is not None:
+                    merged[number] = written
+                    step.kernel.body = tuple(order)
+                    base, node = step.buffers[number], step.buffers[written]
+                    assert base is not None and node is not None
+                    self.overwrite(base, node)
+                    break
         if merged:
             _merge_buffers(step, merged)
 
@@ -211,10 +217,32 @@ def _map_stores(kernel: Kernel) -> list[Store]:
     return stores if len(set(written)) == len(written) else []
 
 
-def _loads(kernel: Kernel) -> dict[int, list[Value]]:
+def _store_order(
+    stores: list[Store], reads: list[dict[int, list[Value]]], merged: dict[int, int]
+) -> list[Store] | None:
+    """The stores so that none overwrites what a later one loads; None where that cannot be.
+
+    `merged` says which loaded buffer each written one overwrites.
+    """
+    overwritten = {written: number for number, written in merged.items()}
+    waiting = list(range(len(stores)))
+    order: list[Store] = []
+    while waiting:
+        for at in waiting:
+            gone = overwritten.get(stores[at].buffer)
+            if gone is None or not any(gone in reads[each] for each in waiting if each != at):
+                break
+        else:
+            return None
+        waiting.remove(at)
+        order.append(stores[at])
+    return order
+
+
+def _loads(body: Iterable[Statement]) -> dict[int, list[Value]]:
     """The indices at which each buffer is loaded."""
     found: dict[int, list[Value]] = {}
-    roots = [v for each in walk_statements(kernel.body) for v in statement_values(each)]
+    roots = [v for each in walk_statements(body) for v in statement_values(each)]
     for value in walk_values(roots):
         if value.op == "load":
             found.setdefault(value.payload, []).append(value.args[0])
