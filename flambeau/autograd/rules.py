@@ -73,11 +73,12 @@ def _log(node: Node, g: Node) -> Gradients:
     return (b.div(g, node.inputs[0]),)
 
 
-@_rule(op.SIN, "inputs", "g · cos x = g · sin(π/2 - x)")
+@_rule(op.SIN, "inputs", "g · cos x = g · (1 - 2 sin²(x/2)), which no shift of x makes less exact")
 def _sin(node: Node, g: Node) -> Gradients:
     x = node.inputs[0]
-    quarter = b.constant(1.5707963267948966, x.dtype)
-    return (b.mul(g, b.sin(b.sub(quarter, x))),)
+    half = b.sin(b.mul(x, b.constant(0.5, x.dtype)))
+    twice = b.mul(b.constant(-2.0, x.dtype), b.mul(half, half))
+    return (b.mul(g, b.add(b.constant(1.0, x.dtype), twice)),)
 
 
 @_rule(op.CAST, "", "g in the dtype of x")
