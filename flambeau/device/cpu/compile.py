@@ -46,17 +46,28 @@ class Code:
     stored: bytes  # as on disk: a header and the object
 
 
+KNOWN = {
+    "haswell": {"avx2": True, "fma": True, "f16c": True},
+    "x86-64": {"sse2": True},
+}
+"""Processors that a Compiler can be asked to write for, with what the renderer asks about them."""
+
+
 class Compiler:
     """LLVM for the processor of this machine; one engine holds all code."""
 
-    def __init__(self) -> None:
+    def __init__(self, processor: str | None = None) -> None:
+        """For this machine's processor, or as if it were an older one that LLVM knows by name."""
         llvm.initialize_native_target()
         llvm.initialize_native_asmprinter()
-        self.processor = llvm.get_host_cpu_name()
-        features = llvm.get_host_cpu_features()
-        self.features = features.flatten()
         self.triple = llvm.get_process_triple()
-        self.target = target_of(dict(features), self.triple)
+        if processor is None:
+            self.processor = llvm.get_host_cpu_name()
+            features = dict(llvm.get_host_cpu_features())
+            self.features = llvm.get_host_cpu_features().flatten()
+        else:
+            self.processor, features, self.features = processor, KNOWN[processor], ""
+        self.target = target_of(features, self.triple)
         self._machine = self._target_machine()
         self._jit = llvm.create_lljit_compiler(self._target_machine(), use_jit_link=True)
         # Native threads may run its code until the process ends: it is never freed.
@@ -79,7 +90,8 @@ class Compiler:
 
     def _make_fingerprint(self) -> str:
         version = ".".join(map(str, llvm.llvm_version_info))
-        parts = (llvmlite.__version__, version, self.triple, self.processor, self.features)
+        processor = (self.triple, self.processor, self.features)
+        parts = (llvmlite.__version__, version, *processor, repr(self.target))
         digest = hashlib.sha256("\n".join(parts).encode())
         here = Path(__file__).resolve().parent
         for path in (*sorted(here.glob("*.py")), here.parent.parent / "kernel" / "tile.py"):

@@ -24,8 +24,8 @@ class CpuDevice(base.Device):
 
     name = "cpu"
 
-    def __init__(self) -> None:
-        self.compiler = Compiler()
+    def __init__(self, processor: str | None = None) -> None:
+        self.compiler = Compiler(processor)
         self.runtime = Runtime(self.compiler)
         self.pool = Pool()
         self.arena = Arena()

@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-import builtins
 import ctypes
 import struct
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
 from flambeau.device import base
+from flambeau.device.base import Failure
 from flambeau.device.cpu import worker_ir
 from flambeau.device.cpu.compile import Code
 from flambeau.device.cpu.memory import as_numpy
@@ -182,10 +182,14 @@ class CpuExecutable(base.Executable):
                 self._place_temporaries()
             runtime.reserve(self._scratch, self._room)
             for part in self._segments:
-                if isinstance(part, Segment):
-                    self._run_segment(part)
-                else:
+                if not isinstance(part, Segment):
                     self._call_host(part, buffers)
+                    continue
+                failure = self._run_segment(part)
+                if failure is not None:
+                    if part is self._segments[-1]:
+                        failure.outputs = [buffers[each] for each in self._results]
+                    raise failure.exception()
         return [buffers[each] for each in self._results]
 
     def _place_temporaries(self) -> None:
@@ -195,7 +199,7 @@ class CpuExecutable(base.Executable):
         addresses = [arena.base + each for each in self._offsets]
         self._rest.pack_into(self._table, self._first.size, *addresses)
 
-    def _run_segment(self, segment: Segment) -> None:
+    def _run_segment(self, segment: Segment) -> Failure | None:
         runtime = self._runtime
         ctypes.c_int64.from_address(segment.job + 32).value = runtime.records
         state = runtime.start() if segment.threaded else 0
@@ -203,17 +207,20 @@ class CpuExecutable(base.Executable):
             failed = runtime.run_together(segment.job, state)
         else:
             failed = runtime.run_alone(segment.job)
-        if failed:
-            self._raise(segment, *runtime.first_error(runtime.threads if state else 1))
+        if not failed:
+            return None
+        return self._failure(segment, *runtime.first_error(runtime.threads if state else 1))
 
-    def _raise(self, segment: Segment, launch: int, code: int, detail: int) -> None:
+    def _failure(self, segment: Segment, launch: int, code: int, detail: int) -> Failure:
+        """What a launch recorded."""
+        met = segment.launches[launch]
+        before = self.steps[: self.steps.index(met)]
+        step = sum(1 for each in before if isinstance(each, HostCall) or each.code.items)
         if code == ir.DIVISION_BY_ZERO:
-            locations = segment.launches[launch].locations
-            where = locations[-1] if locations else None
-            raise RuntimeError("ZeroDivisionError: integer division by zero" + _at(where))
-        kind, message, location = segment.launches[launch].errors[code]
-        error = getattr(builtins, kind, RuntimeError)
-        raise error(message.format(detail=detail) + _at(location))
+            where = met.locations[-1] if met.locations else None
+            return Failure(step, "RuntimeError", base.DIVISION_BY_ZERO, detail, where)
+        kind, message, location = met.errors[code]
+        return Failure(step, kind, message, detail, location)
 
     def _call_host(self, call: HostCall, buffers: list[Any]) -> None:
         results = HOST_FUNCTIONS[call.function](
@@ -246,7 +253,3 @@ class CpuExecutable(base.Executable):
         from flambeau.device.cpu.serialize import pack
 
         return pack(self)
-
-
-def _at(location: Location | None) -> str:
-    return "" if location is None else f" (at {location[0]}:{location[1]})"

@@ -213,9 +213,7 @@ def _sin_double(v: Vector, x: str) -> str:
     reduced = v.select(small, x, v.number(0.0))
     n = v.unary("rint", v.op("fmul", reduced, v.number(2 / math.pi)))
     quadrant = v.emitter.let(f"fptosi {v.type} {n} to {v.ints}")
-    r = reduced
-    for part in _HALF_PI:
-        r = v.fma(n, v.number(-part), r)
+    r = _reduced(v, reduced, n)
     z = v.op("fmul", r, r)
     sine = v.fma(v.op("fmul", r, z), v.polynomial(z, _SIN), r)
     cosine = v.fma(v.op("fmul", z, z), v.polynomial(z, _COS), v.fma(z, v.number(-0.5), v.number(1)))
@@ -227,6 +225,17 @@ def _sin_double(v: Vector, x: str) -> str:
     # sin(-0.0) is -0.0, which the reduction would lose
     result = v.select(v.compare("oeq", x, v.number(0.0)), x, result)
     return _large_angles(v, x, small, result)
+
+
+def _reduced(v: Vector, x: str, n: str) -> str:
+    """x - n·π/2: what the second part loses is added again with the others."""
+    first, second, *others = (v.number(-part) for part in _HALF_PI)
+    start = v.fma(n, first, x)
+    high = v.fma(n, second, start)
+    low = v.fma(n, second, v.op("fsub", start, high))
+    for part in others:
+        low = v.fma(n, part, low)
+    return v.op("fadd", high, low)
 
 
 def _large_angles(v: Vector, x: str, small: str, result: str) -> str:
