@@ -33,6 +33,12 @@ _TRAINING_STATE: Final = re.compile(
     r"^(?:optimizer|scheduler|rng_state|training_args|scaler|random_states)", re.IGNORECASE
 )
 
+_FOREIGN: Final = re.compile(
+    r"(?:^|/)(?:third[-_]?party|vendor(?:ed)?|external|externals|dependencies|deps|submodules)(?:/|$)",
+    re.IGNORECASE,
+)
+_COMMENT: Final = re.compile(r"(?m)^[ \t]*#(?!!).*$")
+
 CODE_SUFFIXES: Final = frozenset(
     {".py", ".ipynb", ".sh", ".jl", ".cpp", ".cc", ".cu", ".rs", ".go"}
 )
@@ -44,6 +50,9 @@ _DATA_FOLDER: Final = re.compile(r"(?:^|/)(?:data|datasets?|corpus|corpora)(?:/|
 _EVALUATION_DATA: Final = re.compile(
     r"(?:^|[/_.-])(?:test|tests|eval|evaluation|valid|validation|val|dev|benchmark)(?:[/_.-]|$)",
     re.IGNORECASE,
+)
+_SPLIT_NAME: Final = re.compile(
+    r"(?:train|test|val|valid|validation|eval|dev)[-._\d]", re.IGNORECASE
 )
 _TRAINING_DATA: Final = re.compile(r"(?:^|[/_.-])(?:train|training)(?:[/_.-]|$)", re.IGNORECASE)
 
@@ -79,7 +88,9 @@ CODE_RULES: Final = (
         _words(r"(?:^|[/_-])(?:train(?:er|ing)?|fine[-_]?tun(?:e|ing)|pretrain)(?:[_.-]|$)"),
         re.compile(
             r"\.backward\(|optimi[sz]er\.step\(|\bTrainer\(|\bSFTTrainer\(|"
-            r"trainer\.(?:train|fit)\(|\.compile\(.*loss|torchrun|accelerate launch|deepspeed"
+            r"trainer\.(?:train|fit)\(|\.compile\(.*loss|"
+            r"^\s*(?:torchrun|accelerate launch|deepspeed)\s",
+            re.MULTILINE,
         ),
         "trains",
         "likely",
@@ -196,14 +207,21 @@ def detect_code(findings: Findings) -> None:
     files = [f for f in findings.tree.files if f.suffix in CODE_SUFFIXES and f.size > 0]
     if len(files) > MAXIMUM_CODE_FILES:
         findings.notes.append(f"{len(files)} code files: the first {MAXIMUM_CODE_FILES} were read")
+    foreign = 0
     for file in files[:MAXIMUM_CODE_FILES]:
         if re.match(r"(?:test_.*|.*_test|conftest|setup|__init__)\.py$", file.name):
+            continue
+        if _FOREIGN.search(file.folder):
+            foreign += 1
             continue
         text = text_of(findings.tree, file.path, MAXIMUM_CODE)
         if file.suffix == ".ipynb":
             text = notebook_code(text)
+        text = _COMMENT.sub("", text)
         for rule in CODE_RULES:
             _apply_rule(findings, rule, file, text)
+    if foreign:
+        findings.notes.append(f"{foreign} files in folders of other projects were not looked at")
 
 
 def _apply_rule(findings: Findings, rule: CodeRule, file: File, text: str) -> None:
@@ -390,7 +408,10 @@ def detect_data(findings: Findings) -> None:
         if file.size == 0:
             continue
         number = 19 if _EVALUATION_DATA.search(split) else 15
-        confidence: Confidence = "certain" if in_folder and _is_split(split) else "likely"
+        is_named = re.match(
+            r"(?:train|test|val|valid|validation|eval|dev)[-._\d]", file.name.lower()
+        )
+        confidence: Confidence = "certain" if in_folder and is_named else "likely"
         findings.add(number, f"data, {file.size:,} bytes", confidence, file.path)
     card = findings.card
     declared = card.front.get("datasets") if card else None

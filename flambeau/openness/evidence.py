@@ -44,8 +44,12 @@ class Evidence:
 
 
 def best(evidence: list[Evidence]) -> Evidence | None:
-    """The strongest piece; of equals the first."""
-    return min(evidence, key=lambda e: ORDER.index(e.confidence), default=None)
+    """The strongest piece; of equals the one nearest to the root."""
+
+    def order(piece: Evidence) -> tuple[int, int]:
+        return ORDER.index(piece.confidence), piece.file.count("/")
+
+    return min(evidence, key=order, default=None)
 
 
 @dataclass
@@ -65,4 +69,8 @@ class Found:
         return self.confidence in ("certain", "likely")
 
     def sorted_evidence(self) -> list[Evidence]:
-        return sorted(self.evidence, key=lambda e: (ORDER.index(e.confidence), e.file, e.line or 0))
+        def order(piece: Evidence) -> tuple[int, int, str, int]:
+            rank = ORDER.index(piece.confidence)
+            return rank, piece.file.count("/"), piece.file, piece.line or 0
+
+        return sorted(self.evidence, key=order)

@@ -121,6 +121,18 @@ def _sections(lines: list[str], body: int) -> Iterator[Section]:
         yield Section(title, level, i + 1, "\n".join(lines[i + 1 : end]))
 
 
+def _entry_around(lines: list[str], body: int, at: int) -> list[str]:
+    """The lines of the BibTeX entry that a line stands in."""
+    begin, end = at, at + 1
+    while begin > max(body, at - 30) and not lines[begin].lstrip().startswith("@"):
+        begin -= 1
+    while end < min(len(lines), at + 30):
+        if lines[end].lstrip().startswith(("@", "```")):
+            break
+        end += 1
+    return lines[begin:end]
+
+
 def _citations(card: Card, lines: list[str], body: int) -> Iterator[Citation]:
     spans = [
         (s.line, s.line + s.text.count("\n") + 1)
@@ -131,7 +143,7 @@ def _citations(card: Card, lines: list[str], body: int) -> Iterator[Citation]:
         match = _BIBTEX_TITLE.search(lines[i])
         if not match:
             continue
-        around = "\n".join(lines[max(body, i - 12) : i + 13])
+        around = "\n".join(_entry_around(lines, body, i))
         arxiv = _BIBTEX_ARXIV.search(around)
         inside = any(begin <= i + 1 <= end for begin, end in spans)
         title = match[1].replace("{", "").replace("}", "")

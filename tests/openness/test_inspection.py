@@ -242,3 +242,36 @@ def test_missing_folder() -> None:
 def test_uploaded_files() -> None:
     tree = Upload("dropped", {"model.safetensors": (80 + 24, safetensors()), "LICENSE": (9, b"x")})
     assert "Model parameters (Final)" in proposed(inspect(tree))
+
+
+def test_foreign_code_and_comments_do_not_count(tmp_path: Path) -> None:
+    files: dict[str, str | bytes] = {
+        "third_party/other/train.py": "loss.backward()\n",
+        "config/train_small.py": "# torchrun train.py\n# loss.backward()\nbatch = 3\n",
+        "deep/er/model.py": "class Net(nn.Module): ...\n",
+        "model.py": "import x\n\n# a comment\n\nclass Net(nn.Module): ...\n",
+    }
+    inspection = inspect(write(tmp_path / "a", files))
+    assert set(proposed(inspection)) == {"Model architecture"}
+    assert inspection.evidence_for(9)[0].place == "model.py:5"
+    assert any("1 files in folders of other projects" in note for note in inspection.notes)
+
+
+def test_citations_keep_to_their_entry(tmp_path: Path) -> None:
+    card = """# tiny
+## Citation
+```bibtex
+@article{a,
+  title={Tiny: one},
+  year={2024}
+}
+@article{b,
+  title={Other: two},
+  eprint={2402.00002}
+}
+```
+"""
+    inspection = inspect(write(tmp_path / "tiny", {"README.md": card}))
+    paper = next(f for f in inspection.doubtful if f.number == 21)
+    assert [e.artefact for e in paper.evidence] == ["", "https://arxiv.org/abs/2402.00002"]
+    assert paper.evidence[0].line == 5
