@@ -6,7 +6,7 @@ from typing import Any
 
 from flambeau.graph import build as b
 from flambeau.graph.node import Node, Shape
-from flambeau.ops.axes import integers, title
+from flambeau.ops.axes import integers, spoken, title
 from flambeau.ops.composite import composite
 from flambeau.ops.publish import public
 from flambeau.ops.view import reshape, unsqueeze
@@ -68,8 +68,7 @@ def _check(
         )
     if bias is not None and bias._type.dtype is not input._type.dtype:
         raise RuntimeError(
-            f"Input type ({input._type.dtype.name}) and bias type ({bias._type.dtype.name}) "
-            "should be the same"
+            f"Input type ({spoken(input)}) and bias type ({spoken(bias)}) should be the same"
         )
 
 
@@ -133,10 +132,18 @@ def transposed_convolution(
     dilation: Shape,
     groups: int,
     spatial: Shape,
+    zeros: Shape,
 ) -> Tensor:
-    """The gradient of a convolution with respect to its input, of extents spatial, plus bias."""
+    """The gradient of a convolution with respect to its input, plus bias.
+
+    Of the extents `spatial` the last `zeros` get nothing.
+    """
     x, w = input._read(), weight._read()
-    return _with_bias(b.conv("input", x, w, stride, paddings, dilation, groups, spatial), bias)
+    reached = tuple([n - behind for n, behind in zip(spatial, zeros, strict=True)])
+    made = b.conv("input", x, w, stride, paddings, dilation, groups, reached)
+    if any(zeros):
+        made = b.pad(made, (*made.shape[:2], *spatial), (0,) * len(made.shape))
+    return _with_bias(made, bias)
 
 
 def _check_rank(input: Tensor, weight: Tensor, rank: int, name: str) -> None:
@@ -278,8 +285,12 @@ def _transpose(
             f"Given input size per channel: {list(shape[2:])}. Calculated output size per channel: "
             f"{list(spatial)}. Output size is too small"
         )
-    pairs = tuple([(each, each) for each in edges])
-    result = transposed_convolution(batch, weight, bias, strides, pairs, dilations, groups, spatial)
+    # what output_padding adds was cut off by the padding, and is zero behind that
+    pairs = tuple([(p, max(p - e, 0)) for p, e in zip(edges, extra, strict=True)])
+    zeros = tuple([max(e - p, 0) for p, e in zip(edges, extra, strict=True)])
+    result = transposed_convolution(
+        batch, weight, bias, strides, pairs, dilations, groups, spatial, zeros
+    )
     return result if batch is input else _unbatched(result)
 
 

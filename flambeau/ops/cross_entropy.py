@@ -135,6 +135,8 @@ def _nll(
 def _check_classes(input: Tensor, target: Tensor, weight: Tensor | None) -> None:
     """Raises ValueError and RuntimeError as PyTorch does."""
     shape, wanted = input._type.shape, target._type.shape
+    if len(wanted) > 1 and len(shape) == 2:
+        raise RuntimeError("0D or 1D target tensor expected, multi-target not supported")
     if target._type.dtype not in (int64, uint8):
         raise RuntimeError(f"expected target dtype to be Long or Byte, but got {title(target)}")
     if not shape:
@@ -155,8 +157,6 @@ def _check_classes(input: Tensor, target: Tensor, weight: Tensor | None) -> None
     expected = (shape[0], *shape[2:])
     if wanted == expected:
         return
-    if len(wanted) > 1 and len(shape) == 2:
-        raise RuntimeError("0D or 1D target tensor expected, multi-target not supported")
     if not wanted or wanted[0] != shape[0]:
         raise ValueError(
             f"Expected input batch_size ({shape[0]}) to match target batch_size "
@@ -188,11 +188,6 @@ def cross_entropy(
     smoothing = float(label_smoothing)
     if target._type.dtype.is_floating_point and target._type.shape == input._type.shape:
         return _cross_entropy_probabilities(input, target, weight, reduction, smoothing)
-    if target._type.dtype.is_floating_point and target.ndim == input.ndim:
-        raise RuntimeError(
-            f"The size of tensor a ({input._type.shape[-1]}) must match the size of tensor b "
-            f"({target._type.shape[-1]}) at non-singleton dimension {input.ndim - 1}"
-        )
     _check_classes(input, target, weight)
     return _cross_entropy(input, target, weight, int(ignore_index), reduction, smoothing)
 

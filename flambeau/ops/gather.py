@@ -12,7 +12,7 @@ from flambeau.graph import build as b
 from flambeau.graph import op
 from flambeau.graph.dtype import bool_, int32, int64
 from flambeau.graph.node import Node, Shape
-from flambeau.ops.axes import axis_of, title
+from flambeau.ops.axes import axis_of, spoken, title
 from flambeau.ops.composite import composite
 from flambeau.ops.index import checked, put_places, take_places, wrapped
 from flambeau.ops.promote import number_node
@@ -132,7 +132,7 @@ def _scatter(
     places = _index64(index, function)
     axis = axis_of(dim, input.ndim)
     if not isinstance(source, Tensor):
-        number = Tensor._own(derive(op.RESHAPE, (_number(source, input),), (1,) * places.ndim))
+        number = Tensor._own(derive(op.RESHAPE, (_number(source, input),), ((1,) * places.ndim,)))
         source = expand(number, places._type.shape)
     if source._type.dtype is not input._type.dtype:
         raise RuntimeError(f"{function}(): Expected self.dtype to be equal to src.dtype")
@@ -359,8 +359,7 @@ def masked_fill(input: Tensor, mask: Tensor, value: Any) -> Tensor:
     """value (a number or a 0-d tensor) where mask holds, else input."""
     if mask._type.dtype is not bool_:
         raise RuntimeError(
-            "masked_fill_ only supports boolean masks, but got mask with dtype "
-            f"{mask._type.dtype.name}"
+            f"masked_fill_ only supports boolean masks, but got mask with dtype {spoken(mask)}"
         )
     dtype = input._type.dtype
     if isinstance(value, Tensor):

@@ -88,7 +88,9 @@ def _remember(made: Node, inputs: Sequence[Any], storage: Any) -> None:
     if which == "result":
         made.history.saved = ((storage, 0, -1),)
         return
-    numbers = range(len(inputs)) if which == "inputs" else map(int, which.split(","))
+    numbers: Any = range(len(inputs))
+    if which != "inputs":  # an optional input that is not there has no number
+        numbers = [number for number in map(int, which.split(",")) if number < len(inputs)]
     made.history.saved = tuple(
         [
             (held, held.version, number)
