@@ -15,7 +15,6 @@ from typing import Any
 
 import numpy
 
-from flambeau.graph import dtype as dtypes
 from flambeau.graph import op
 from flambeau.graph.dtype import DType
 from flambeau.graph.graph import Graph
@@ -25,9 +24,15 @@ from flambeau.graph.rewrite import Rewriter, Rules
 from flambeau.graph.shapes import broadcast
 
 
-def simplify(graph: Graph) -> Graph:
-    """An equal graph with fewer and cheaper Nodes, equal ones being one."""
-    outputs = Rewriter(RULES).run(graph.outputs)
+def simplify(graph: Graph, more: Rules | None = None) -> Graph:
+    """An equal graph with fewer and cheaper Nodes, equal ones being one.
+
+    `more` are rules that are tried behind those of the table.
+    """
+    rules = dict(RULES)
+    for operation, added in (more or {}).items():
+        rules[operation] = [*rules.get(operation, ()), *added]
+    outputs = Rewriter(rules).run(graph.outputs)
     return Graph(graph.inputs, tuple(outputs), graph.scalars, graph.donatable)
 
 

@@ -14,16 +14,16 @@ DEAR = frozenset({op.EXP, op.LOG, op.SIN, op.DIV, op.SQRT, op.IDIV, op.MOD})
 class Limits:
     """Bounds of one kernel, and of what is split and recomputed.
 
-    buffers: at most so many buffers in a kernel. values: at most about so many values. parallel: a
-    large reduction with fewer results than this is computed in two stages. loop: a row kernel needs
-    so many rows, unless the whole array is smaller than `small`. matmul, conv: how costly an
-    operand may be that is computed where a matrix product or a convolution reads it. recompute: how
-    costly a value may be that several kernels compute again rather than load.
+    buffers: at most so many buffers in a kernel. values: at most about so many values. loop: a row
+    kernel needs so many rows, unless the whole array has at most `small` elements; a reduction with
+    fewer results is computed in two stages, the first with about `parallel` results. matmul, conv:
+    how costly an operand may be that is computed where a matrix product or a convolution reads it.
+    recompute: how costly a value may be that several kernels compute again rather than load.
     """
 
     buffers: int = 24
     values: int = 300
-    parallel: int = 32
+    parallel: int = 64
     loop: int = 16
     small: int = 16384
     matmul: int = 8

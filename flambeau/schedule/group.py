@@ -15,6 +15,7 @@ from __future__ import annotations
 import heapq
 import math
 from collections.abc import Iterable, Iterator, Sequence
+from typing import Any
 
 from flambeau.graph import op
 from flambeau.graph.node import Node, walk
@@ -26,6 +27,8 @@ from flambeau.kernel.map import Frame
 _OWN_GROUP = frozenset({op.SCAN, op.SORT, op.SCATTER, op.ASSIGN, op.CAT, op.CALL})
 _REARRANGING = frozenset({op.RESHAPE, op.PERMUTE, op.EXPAND})
 _CONTRACTIONS = frozenset({op.REDUCE, op.MATMUL, op.CONV})
+_AGAIN = 6
+"""How many operations are done again rather than storing their result."""
 
 
 class Group:
@@ -59,6 +62,7 @@ class Group:
         self.members = 0
         self.reads = 0  # what is loaded
         self.total = 0  # about how many values
+        self.buffers = 0  # of its kernel, known at the end
         self.first = self.last = self.serial = number
 
 
@@ -79,8 +83,9 @@ def _one_to_one(index: Index, node: Node) -> bool:
 class Grouper:
     """Groups the Nodes under some outputs."""
 
-    def __init__(self, outputs: Sequence[Node], limits: Limits) -> None:
+    def __init__(self, outputs: Sequence[Node], limits: Limits, spare: int = 0) -> None:
         self.limits = limits
+        self.most = limits.buffers - spare
         self.order = walk(outputs)
         self.number = {node: number for number, node in enumerate(self.order)}
         count = len(self.order)
@@ -94,6 +99,7 @@ class Grouper:
         self.below = [0] * count  # movement: how many values its input takes
         self.moves = 0
         self.dear = 0
+        self.again = 0  # members of groups that others compute again
         self.indices = Indices()
         self.frames: dict[tuple[tuple[int, ...], tuple[int, ...]], Frame] = {}
         self.open: dict[Frame, list[Group]] = {}
@@ -106,6 +112,7 @@ class Grouper:
             self._visit(number, node)
         for node in self.outputs:
             self.store(node)
+        self._keep_dear()
         self._measure()
         self._make_maps()
         self._finish()
@@ -159,12 +166,57 @@ class Grouper:
             self._mark(self.number[node])
 
     def outside(self, node: Node) -> None:
-        """Make `node` available outside its group: what it rearranges, or itself, is stored."""
-        while not self.is_stored(node) and self.group[self.number[node]] is not None:
+        """Make `node` available outside its group.
+
+        What it rearranges, or itself, is stored; or else what it takes to compute it again.
+        """
+        while not self._available(node):
             if node.op not in _REARRANGING:
-                self.store(node)
+                if not self._recomputed(node):
+                    self.store(node)
                 return
             node = node.inputs[0]
+
+    def _available(self, node: Node) -> bool:
+        number = self.number[node]
+        return bool(
+            self.is_stored(node) or self.group[number] is None or self.again >> number & 1
+        )
+
+    def _recomputed(self, node: Node) -> bool:
+        """Whether a row kernel's large result is computed again from its small ones, cheaply.
+
+        The small ones are stored instead: the mean and the scale of a normalisation, say.
+        """
+        group = self.group[self.number[node]]
+        if group is None or group.frame is None or not group.frame.loops:
+            return False
+        path: list[Node] = []
+        small: list[Node] = []
+        pending = [node]
+        while pending:
+            each = pending.pop()
+            if self.group[self.number[each]] is not group or each in path or each in small:
+                continue
+            if self.is_stored(each) or each.type.size * 4 <= node.type.size:
+                small.append(each)
+                continue
+            if each.op in DEAR or each.op in _CONTRACTIONS or len(path) >= _AGAIN:
+                return False
+            path.append(each)
+            pending.extend(each.inputs)
+        if not small:
+            return False
+        for each in small:
+            self.outside(each)
+        for each in sorted(path, key=self.number.__getitem__):
+            number = self.number[each]
+            self.again |= 1 << number
+            if each.op in _REARRANGING:
+                self._set_moved(number, each)
+            else:
+                self._inline(number, each)
+        return True
 
     def _seen(self, node: Node) -> tuple[int, int, int]:
         """What a kernel that uses `node` computes and loads for it: plain, reads, far."""
@@ -212,7 +264,7 @@ class Grouper:
 
     def _fits(self, values: int, reads: int, roots: int = 1) -> bool:
         limits = self.limits
-        return values <= limits.values and reads.bit_count() + roots <= limits.buffers
+        return values <= limits.values and reads.bit_count() + roots <= self.most
 
     def _store_largest(self, nodes: Iterable[Node]) -> bool:
         """Store the Node that loads and computes most; False where none is left to store."""
@@ -504,6 +556,26 @@ class Grouper:
         )
         return kept >= self.limits.loop or math.prod(frame.shape) <= self.limits.small
 
+    # recompute or keep ----------------------------------------------------------------------
+
+    def _keep_dear(self) -> None:
+        """Store what is dear and used by several kernels (maps of one shape count as one)."""
+        kernels: dict[Any, int] = {}
+        users = [0] * len(self.order)
+        for number in range(len(self.order) - 1, -1, -1):
+            node = self.order[number]
+            group = self.group[number]
+            mine = self.is_stored(node) or group is not None
+            if not mine and users[number].bit_count() > 1 and node.op in op.ELEMENTWISE:
+                mine = self.cost(node) > self.limits.recompute and self._loads(node) != 0
+                if mine:
+                    self.store(node)
+            if mine:
+                key: Any = group if group is not None else node.shape
+                users[number] = 1 << kernels.setdefault(key, len(kernels))
+            for each in node.inputs:
+                users[self.number[each]] |= users[number]
+
     # maps -----------------------------------------------------------------------------------
 
     def _measure(self) -> None:
@@ -573,7 +645,7 @@ class Grouper:
             return False
         others = (reads | far) & ~group.members
         every = (others | group.reads).bit_count() + len(group.roots) + 1
-        if every > self.limits.buffers or group.total + 8 > self.limits.values:
+        if every > self.most or group.total + 8 > self.limits.values:
             return False
         group.last = max(group.last, number)
         if self.depends(others, group):
@@ -600,6 +672,11 @@ class Grouper:
                 return node in mine or node in tops or canonical(node) not in self.stored_nodes
 
             group.nodes = [each for each in walk(tops, enter) if enter(each)]
+            group.buffers = group.reads.bit_count() + len(group.roots)
+            if group.kind == "cat":  # it is split into as many launches as it takes
+                group.buffers = 0
+            elif group.kind == "sort":
+                group.buffers += 1
 
     def _sorted(self) -> list[Group]:
         """Groups, each after those whose results it loads."""

@@ -11,6 +11,7 @@ from flambeau.graph.node import Location, Node
 from flambeau.graph.simplify import simplify
 from flambeau.graph.verify import verify
 from flambeau.kernel import movement, reduce
+from flambeau.kernel.limits import Limits
 from flambeau.kernel.lower import Lowered, canonical
 from flambeau.kernel.map import lower_frame
 from flambeau.kernel.printer import kernel_text
@@ -18,8 +19,8 @@ from flambeau.kernel.program import HostCall, Launch, Program
 from flambeau.kernel.scatter import lower_assign, lower_cat, lower_copy, lower_scatter
 from flambeau.kernel.sort import lower_sort
 from flambeau.schedule.group import Group, Grouper, bits
-from flambeau.kernel.limits import Limits
 from flambeau.schedule.memory import Call, Memory, Step
+from flambeau.schedule.split import splitting
 
 _REGISTERED = (movement, reduce)  # importing them registers their rules
 
@@ -69,9 +70,8 @@ def _node_lines(group: Group) -> Iterator[str]:
 
 def _planned(graph: Graph, limits: Limits) -> _Plan:
     verify(graph)
-    graph = simplify(graph)
-    grouper = Grouper(graph.outputs, limits)
-    groups = grouper.run()
+    graph = simplify(graph, {op.REDUCE: [splitting(limits)]})
+    grouper, groups = _grouped(graph, limits)
     plan = _Plan(graph, grouper, Memory(graph), [])
     last_use = _last_uses(grouper, groups)
     for position, group in enumerate(groups):
@@ -89,6 +89,19 @@ def _planned(graph: Graph, limits: Limits) -> _Plan:
         if copy.type.size:
             plan.steps.append((None, step))
     return plan
+
+
+def _grouped(graph: Graph, limits: Limits) -> tuple[Grouper, list[Group]]:
+    """The groups; where one came to need too many buffers, all again with more room to spare."""
+    for spare in range(limits.buffers - 3):
+        grouper = Grouper(graph.outputs, limits, spare)
+        groups = grouper.run()
+        if all(each.buffers <= limits.buffers for each in groups):
+            return grouper, groups
+    raise NotImplementedError(
+        f"no kernel with at most {limits.buffers} buffers was found for "
+        f"{max(groups, key=lambda each: each.buffers).nodes}"
+    )
 
 
 def _last_uses(grouper: Grouper, groups: list[Group]) -> dict[int, int]:
