@@ -408,9 +408,7 @@ def detect_data(findings: Findings) -> None:
         if file.size == 0:
             continue
         number = 19 if _EVALUATION_DATA.search(split) else 15
-        is_named = re.match(
-            r"(?:train|test|val|valid|validation|eval|dev)[-._\d]", file.name.lower()
-        )
+        is_named = _SPLIT_NAME.match(file.name)
         confidence: Confidence = "certain" if in_folder and is_named else "likely"
         findings.add(number, f"data, {file.size:,} bytes", confidence, file.path)
     card = findings.card
