@@ -57,9 +57,11 @@ def test_structure(tmp_path):
 
 values = st.recursive(
     st.none() | st.booleans() | st.integers() | st.floats() | st.text(max_size=4),
-    lambda inner: st.lists(inner, max_size=3)
-    | st.tuples(inner, inner)
-    | st.dictionaries(st.text(max_size=3) | st.integers(), inner, max_size=3),
+    lambda inner: (
+        st.lists(inner, max_size=3)
+        | st.tuples(inner, inner)
+        | st.dictionaries(st.text(max_size=3) | st.integers(), inner, max_size=3)
+    ),
     max_leaves=8,
 )
 
@@ -74,7 +76,9 @@ def test_any_plain_value(tmp_path_factory, value):
 
 def test_shared_storage_stays_shared(tmp_path):
     weight = torch.ones(2, 3)
-    torch.save({"a": weight, "b": weight, "flat": weight.view(6), "part": weight[0]}, tmp_path / "a")
+    torch.save(
+        {"a": weight, "b": weight, "flat": weight.view(6), "part": weight[0]}, tmp_path / "a"
+    )
     loaded = torch.load(tmp_path / "a")
     loaded["a"].fill_(7)
     assert loaded["b"].sum().item() == 42

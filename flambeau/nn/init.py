@@ -142,9 +142,7 @@ def _calculate_fan_in_and_fan_out(tensor: Tensor) -> tuple[int, int]:
 def _calculate_correct_fan(tensor: Tensor, mode: str) -> int:
     mode = mode.lower()
     if mode not in ("fan_in", "fan_out"):
-        raise ValueError(
-            f"Mode {mode} not supported, please use one of ['fan_in', 'fan_out']"
-        )
+        raise ValueError(f"Mode {mode} not supported, please use one of ['fan_in', 'fan_out']")
     fan_in, fan_out = _calculate_fan_in_and_fan_out(tensor)
     return fan_in if mode == "fan_in" else fan_out
 
@@ -231,9 +229,7 @@ def trunc_normal_(
     return _set(tensor, _accepted(tensor, mean, std, a, b, generator))
 
 
-def _redrawn(
-    tensor: Tensor, mean: float, std: float, a: float, b: float, generator: Any
-) -> Array:
+def _redrawn(tensor: Tensor, mean: float, std: float, a: float, b: float, generator: Any) -> Array:
     """Most of the distribution is inside: draw until all is."""
     low, high = numpy.array([a, b], tensor.dtype.numpy)
     values = _sample(tensor, "normal_", mean, std, generator)
@@ -244,9 +240,7 @@ def _redrawn(
         values = numpy.where(outside, _sample(tensor, "normal_", mean, std, generator), values)
 
 
-def _accepted(
-    tensor: Tensor, mean: float, std: float, a: float, b: float, generator: Any
-) -> Array:
+def _accepted(tensor: Tensor, mean: float, std: float, a: float, b: float, generator: Any) -> Array:
     """Little of it is inside: accept uniform numbers in proportion to the density."""
     peak = -0.5 * ((max(a, min(mean, b)) - mean) / std) ** 2
     number = tensor.dtype.numpy.type

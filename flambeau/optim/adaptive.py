@@ -11,9 +11,7 @@ from flambeau.tensor.tensor import Tensor
 __all__ = ["Adadelta", "Adagrad", "RMSprop"]
 
 
-def _signed(
-    parameter: Any, gradient: Any, decay: Any, decays: bool, maximize: bool
-) -> Any:
+def _signed(parameter: Any, gradient: Any, decay: Any, decays: bool, maximize: bool) -> Any:
     """The gradient after the sign and the weight decay."""
     if maximize:
         gradient = -gradient

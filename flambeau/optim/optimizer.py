@@ -343,7 +343,7 @@ def _settle_parameters(group: Group) -> None:
     for each in given:
         if isinstance(each, tuple):
             names.append(each[0])
-            each = each[1]  # noqa: PLW2901
+            each = each[1]
         tensors.append(each)
     if names and len(names) != len(tensors):
         raise ValueError(

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from flambeau.nn import functional as F
+from flambeau.nn import functional as F  # noqa: N812  # as everyone calls it
 from flambeau.nn import init as initialise
 from flambeau.nn.modules.make import empty_parameter
 from flambeau.nn.modules.module import Module
@@ -141,9 +141,7 @@ class Hardswish(_Silent):
 class Hardtanh(Module):
     """x, at least `min_val` and at most `max_val`."""
 
-    def __init__(
-        self, min_val: float = -1.0, max_val: float = 1.0, inplace: bool = False
-    ) -> None:
+    def __init__(self, min_val: float = -1.0, max_val: float = 1.0, inplace: bool = False) -> None:
         super().__init__()
         if max_val <= min_val:
             raise AssertionError(

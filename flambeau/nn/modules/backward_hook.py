@@ -54,9 +54,7 @@ class BackwardHook:
         several = isinstance(result, (tuple, list))
         items = tuple(result) if several else (result,)
         self.outputs = len(items)
-        self.output_places = [
-            place for place, each in enumerate(items) if isinstance(each, Tensor)
-        ]
+        self.output_places = [place for place, each in enumerate(items) if isinstance(each, Tensor)]
         if not any(items[place].requires_grad for place in self.output_places):
             return result
         items = _through(items, self.output_places, self._on_grad_output)

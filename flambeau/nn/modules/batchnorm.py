@@ -7,7 +7,7 @@ from typing import Any
 import numpy
 
 from flambeau.autograd.mode import no_grad
-from flambeau.nn import functional as F
+from flambeau.nn import functional as F  # noqa: N812  # as everyone calls it
 from flambeau.nn import init
 from flambeau.nn.modules.make import empty_parameter, filled
 from flambeau.nn.modules.module import Module
@@ -55,9 +55,7 @@ class _NormBase(Module):
         self.affine = affine
         self.track_running_stats = track_running_stats
         shape = (num_features,)
-        self.register_parameter(
-            "weight", empty_parameter(shape, device, dtype) if affine else None
-        )
+        self.register_parameter("weight", empty_parameter(shape, device, dtype) if affine else None)
         self.register_parameter(
             "bias", empty_parameter(shape, device, dtype) if affine and bias else None
         )

@@ -6,7 +6,7 @@ import math
 from collections.abc import Sequence
 from typing import Any
 
-from flambeau.nn import functional as F
+from flambeau.nn import functional as F  # noqa: N812  # as everyone calls it
 from flambeau.nn import init
 from flambeau.nn.modules.make import empty_parameter, repeated
 from flambeau.nn.modules.module import Module
@@ -224,9 +224,7 @@ class _ConvTranspose(_Conv):
     ) -> None:
         super().__init__()
         if padding_mode != "zeros":
-            raise ValueError(
-                f'Only "zeros" padding mode is supported for {type(self).__name__}'
-            )
+            raise ValueError(f'Only "zeros" padding mode is supported for {type(self).__name__}')
         self._setup(
             (in_channels, out_channels),
             kernel_size,

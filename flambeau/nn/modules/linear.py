@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 from typing import Any
 
-from flambeau.nn import functional as F
+from flambeau.nn import functional as F  # noqa: N812  # as everyone calls it
 from flambeau.nn import init
 from flambeau.nn.modules.make import empty_parameter
 from flambeau.nn.modules.module import Module

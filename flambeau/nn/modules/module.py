@@ -155,9 +155,7 @@ class Module(Stateful):
     def __repr__(self) -> str:
         extra = self.extra_repr()
         lines = extra.split("\n") if extra else []
-        children = [
-            f"({name}): {_indented(repr(child))}" for name, child in self._modules.items()
-        ]
+        children = [f"({name}): {_indented(repr(child))}" for name, child in self._modules.items()]
         head = f"{self._get_name()}("
         if len(lines) == 1 and not children:
             return f"{head}{lines[0]})"

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from flambeau.nn import functional as F
+from flambeau.nn import functional as F  # noqa: N812  # as everyone calls it
 from flambeau.nn import init
 from flambeau.nn.modules.make import empty_parameter, repeated
 from flambeau.nn.modules.module import Module
@@ -84,9 +84,7 @@ class GroupNorm(Module):
         self.eps = eps
         self.affine = affine
         shape = (num_channels,)
-        self.register_parameter(
-            "weight", empty_parameter(shape, device, dtype) if affine else None
-        )
+        self.register_parameter("weight", empty_parameter(shape, device, dtype) if affine else None)
         self.register_parameter(
             "bias", empty_parameter(shape, device, dtype) if affine and bias else None
         )
@@ -142,6 +140,5 @@ class RMSNorm(Module):
 
     def extra_repr(self) -> str:
         return (
-            f"{self.normalized_shape}, eps={self.eps}, "
-            f"elementwise_affine={self.elementwise_affine}"
+            f"{self.normalized_shape}, eps={self.eps}, elementwise_affine={self.elementwise_affine}"
         )

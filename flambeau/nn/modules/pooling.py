@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from flambeau.nn import functional as F
+from flambeau.nn import functional as F  # noqa: N812  # as everyone calls it
 from flambeau.nn.modules.make import repeated
 from flambeau.nn.modules.module import Module
 from flambeau.tensor.tensor import Tensor

@@ -66,7 +66,9 @@ class Stateful(Traversal):
         self, hook: Callable[..., Any], with_module: bool = False
     ) -> RemovableHandle:
         """Call `hook` with the arguments of _load_from_state_dict before it."""
-        return _register(self._load_state_dict_pre_hooks, _WithModule(hook) if with_module else hook)
+        return _register(
+            self._load_state_dict_pre_hooks, _WithModule(hook) if with_module else hook
+        )
 
     def register_load_state_dict_pre_hook(self, hook: Callable[..., Any]) -> RemovableHandle:
         """As _register_load_state_dict_pre_hook, with the module as the first argument."""
@@ -262,9 +264,7 @@ class Stateful(Traversal):
             local = dict(metadata.get(prefix[:-1], {}))
             if assign:
                 local["assign_to_params_buffers"] = True
-            module._load_from_state_dict(
-                values, prefix, local, True, missing, unexpected, errors
-            )
+            module._load_from_state_dict(values, prefix, local, True, missing, unexpected, errors)
             for name, child in module._modules.items():
                 if child is not None:
                     path = f"{prefix}{name}."

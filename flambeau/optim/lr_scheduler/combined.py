@@ -65,9 +65,7 @@ class SequentialLR(_Combined):
         last_epoch: int = -1,
     ) -> None:
         if len(schedulers) < 1:
-            raise ValueError(
-                "SequentialLR expects at least one scheduler, but got no scheduler."
-            )
+            raise ValueError("SequentialLR expects at least one scheduler, but got no scheduler.")
         self._take(optimizer, schedulers)
         if len(milestones) != len(schedulers) - 1:
             raise ValueError(

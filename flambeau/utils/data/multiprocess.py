@@ -55,9 +55,7 @@ class WorkerIterator:
         ]
         for process in self._processes:
             process.start()
-        self._finalizer = weakref.finalize(
-            self, _end, self._processes, self._tasks, self._results
-        )
+        self._finalizer = weakref.finalize(self, _end, self._processes, self._tasks, self._results)
         self._begin()
 
     def _begin(self) -> None:
@@ -163,6 +161,4 @@ class WorkerIterator:
         dead = [str(each.pid) for each in self._processes if not each.is_alive()]
         if dead:
             self._finalizer()
-            raise RuntimeError(
-                f"DataLoader worker (pid(s) {', '.join(dead)}) exited unexpectedly"
-            )
+            raise RuntimeError(f"DataLoader worker (pid(s) {', '.join(dead)}) exited unexpectedly")

@@ -45,5 +45,7 @@ def integers(high: int, count: int, generator: Any) -> list[int]:
 
 def weighted(weights: Tensor, count: int, replacement: bool, generator: Any) -> list[int]:
     """Indices with probabilities in proportion to the weights."""
-    found: list[int] = multinomial(weights, count, replacement, generator=generator)._to_numpy().tolist()
+    found: list[int] = (
+        multinomial(weights, count, replacement, generator=generator)._to_numpy().tolist()
+    )
     return found
