@@ -36,8 +36,10 @@ def test_what_is_computed_is_an_input() -> None:
 
 def test_several_tensors_share_a_plan() -> None:
     x = torch.arange(4.0)
+    x.tolist()
     found = torch.explain(x + 1, x * 2, show=False)
-    assert found.recorded.count("->") >= 4
+    assert "ADD" in found.recorded
+    assert "MUL" in found.recorded
     assert found.launches.count("launch") == 1
 
 

@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
+import builtins
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Sequence
+from dataclasses import dataclass
 from typing import Any
 
 import numpy
 
-from flambeau.graph.node import TensorType
+from flambeau.graph.node import Location, TensorType
 from flambeau.kernel.ir import Kernel
 from flambeau.kernel.limits import Limits
 from flambeau.kernel.program import Program
@@ -23,6 +25,36 @@ class Buffer:
         self.type = of
 
 
+DIVISION_BY_ZERO = "ZeroDivisionError: integer division by zero"
+"""The message, PyTorch's, of a RuntimeError that no Check stands for."""
+
+
+@dataclass(slots=True)
+class Failure:
+    """A bad value that a launch met. The exception that a run raises carries it as `failure`.
+
+    step: the launch's number among the launches and host calls that have work; kind and message: as
+    in Launch.errors; detail: what the Check recorded; location: of the program that was compiled
+    first, which another place of the user's may share; outputs: the output buffers, where the run
+    went on to its end.
+    """
+
+    step: int
+    kind: str
+    message: str
+    detail: int
+    location: Location | None
+    outputs: list[Any] | None = None
+
+    def exception(self) -> Exception:
+        """What to raise."""
+        where = "" if self.location is None else f" (at {self.location[0]}:{self.location[1]})"
+        kind = getattr(builtins, self.kind, RuntimeError)
+        error: Exception = kind(self.message.replace("{detail}", str(self.detail)) + where)
+        error.failure = self  # type: ignore[attr-defined]  # read by schedule/failure.py
+        return error
+
+
 class Executable(ABC):
     """A compiled program."""
 
@@ -31,7 +63,8 @@ class Executable(ABC):
         """Run on input buffers and runtime scalars; returns the output buffers, in order.
 
         An output that aliases an input is that input's buffer object, now holding the new value.
-        Raises what a Check recorded (IndexError, RuntimeError), naming the user's line.
+        Raises what a Check recorded (IndexError, RuntimeError), naming the user's line. Where the
+        run went on to its end, the error's `failure` has the output buffers.
         """
 
     def describe(self) -> str:

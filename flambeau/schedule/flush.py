@@ -15,13 +15,16 @@ from weakref import ref
 
 from flambeau import config
 from flambeau.device import base as device
-from flambeau.device.base import Executable
+from flambeau.device.base import Executable, Failure
 from flambeau.graph import op
 from flambeau.graph.composite import placeholder
 from flambeau.graph.dtype import float32
 from flambeau.graph.graph import Graph
 from flambeau.graph.history import keeps_inputs
 from flambeau.graph.node import Node, tensor_type
+from flambeau.kernel.limits import Limits
+from flambeau.kernel.program import Program
+from flambeau.schedule import failure
 from flambeau.schedule.expand import expand
 
 
@@ -53,27 +56,44 @@ def flush(extra: Iterable[Node] = ()) -> None:
     global _pending
     waiting, _pending = _pending, []
     roots: dict[Node, None] = {}
+    written: set[Node] = set()  # new values of what existed before: parameters, caches
     for each in waiting:
         storage = each()
         if storage is not None and storage.node.buffer is None:
             roots[storage.node] = None
+            if storage.version:
+                written.add(storage.node)
     for node in extra:
         if node.buffer is None:
             roots[node] = None
     if not roots:
         return
+    if failure.any_failed():
+        _drop_failed(roots, extra)
     storage = None
     STATISTICS.flushes += 1
     wanted = list(roots)
     roots.clear()
     try:
-        _flush_by_device(wanted)
+        _flush_by_device(wanted, written)
+    except Exception:
+        raise  # what could be computed was, what could not is marked
     except BaseException:
-        _pending.extend(waiting)  # nothing is lost: what was not computed stays pending
+        _pending.extend(waiting)  # interrupted: what was not computed stays pending
         raise
 
 
-def _flush_by_device(roots: list[Node]) -> None:
+def _drop_failed(roots: dict[Node, None], extra: Iterable[Node]) -> None:
+    """Leave out what failed before; raise where that is what is asked for."""
+    errors = {root: error for root in roots if (error := failure.error_of(root)) is not None}
+    for root in extra:
+        if root in errors:
+            raise errors[root]
+    for root in errors:
+        del roots[root]
+
+
+def _flush_by_device(roots: list[Node], written: set[Node]) -> None:
     """One run per device; copies between devices are made before what needs them."""
     while True:
         copies = _first_copies(roots)
@@ -82,15 +102,32 @@ def _flush_by_device(roots: list[Node]) -> None:
         for copy in copies:
             source = copy.inputs[0]
             if source.buffer is None:
-                _run(source.device, [source])
+                _run(source.device, [source], written)
             _transfer(copy)
     groups: dict[str, list[Node]] = {}
     for root in roots:
         if root.buffer is None:
             groups.setdefault(root.device, []).append(root)
     roots.clear()
-    for name, group in groups.items():
-        _run(name, group)
+    errors = [_run_or_mark(name, group, written) for name, group in groups.items()]
+    for error in errors:
+        if error is not None:
+            raise error
+
+
+def _run_or_mark(name: str, roots: list[Node], written: set[Node]) -> Exception | None:
+    """Compute what can be computed; what cannot is marked, and the first error returned."""
+    try:
+        _run(name, list(roots), written)
+    except Exception as error:
+        left = [each for each in roots if each.buffer is None and failure.error_of(each) is None]
+        if len(roots) == 1:
+            failure.mark(left, error)
+        else:
+            for each in left:
+                _run_or_mark(name, [each], written)
+        return error
+    return None
 
 
 def _first_copies(roots: Sequence[Node]) -> list[Node]:
@@ -260,7 +297,7 @@ def _donatable(walk: _Walk) -> tuple[int, ...]:
 _BUFFER_REFERENCES = 2  # the leaf's, and getrefcount's argument
 
 
-def _run(name: str, roots: list[Node]) -> None:
+def _run(name: str, roots: list[Node], written: set[Node]) -> None:
     """Compute `roots` on one device."""
     walk = _Walk(name, roots)
     order = walk.order
@@ -280,9 +317,41 @@ def _run(name: str, roots: list[Node]) -> None:
         executable = _PLANS[tuple(key)] = _obtain(name, walk, outputs, donated)
     else:
         STATISTICS.plan_hits += 1
-    buffers = executable.run([leaf.buffer for leaf in walk.leaves], walk.scalars)
+    try:
+        buffers = executable.run([leaf.buffer for leaf in walk.leaves], walk.scalars)
+    except (IndexError, RuntimeError) as error:
+        met: Failure | None = getattr(error, "failure", None)
+        if met is None:
+            raise
+        graph = expand(order, walk.leaves, outputs, frozenset(donated))
+        met.location = failure.locate(met, _build(graph, device.get(name).limits))
+        exact = met.exception()
+        _settle_unspoilt(order, outputs, written, met, exact)
+        raise exact from None
     for node, buffer in zip(outputs, buffers, strict=True):
         _settle(node, buffer)
+
+
+def _settle_unspoilt(
+    order: Sequence[Node],
+    outputs: Sequence[Node],
+    written: set[Node],
+    met: Failure,
+    error: Exception,
+) -> None:
+    """A run met a bad value but went on to its end: keep what does not depend on that value.
+
+    What was written in place is kept, too: the old value is gone, and a bad index was left out.
+    """
+    buffers, met.outputs = met.outputs, None  # frames keep the error, not the memory
+    if buffers is None:
+        return
+    spoilt = failure.affected(order, met.location)
+    lost = {node for node in outputs if node in spoilt and node not in written}
+    failure.mark(lost, error)
+    for node, buffer in zip(outputs, buffers, strict=True):
+        if node not in lost:
+            _settle(node, buffer)
 
 
 def _obtain(name: str, walk: _Walk, outputs: Sequence[Node], donated: Sequence[int]) -> Executable:
@@ -306,14 +375,18 @@ def _obtain(name: str, walk: _Walk, outputs: Sequence[Node], donated: Sequence[i
         if loaded is not None:
             STATISTICS.plans_loaded += 1
             return loaded
-    from flambeau.schedule.plan import build
-
     STATISTICS.plans_built += 1
-    executable = target.compile(build(graph(), target.limits))
+    executable = target.compile(_build(graph(), target.limits))
     data = executable.serialize()
     if data is not None:
         cache.put(digest, data)
     return executable
+
+
+def _build(graph: Graph, limits: Limits) -> Program:
+    from flambeau.schedule.plan import build  # late: a known plan needs no planner
+
+    return build(graph, limits)
 
 
 def _digest(fingerprint: str, walk: _Walk, outputs: Sequence[Node], donated: Sequence[int]) -> str:

@@ -93,10 +93,15 @@ def default_device_name() -> str:
 
 
 def resolve(of: Any) -> str:
-    """The device name for a `device=` argument; None is the default device."""
+    """The device name for a `device=` argument; None is the default device.
+
+    Raises RuntimeError where the device cannot run here: at this call, not when it is computed.
+    """
     if of is None:
         return default_device_name()
-    return of.type if isinstance(of, device) else device(of).type
+    name = of.type if isinstance(of, device) else device(of).type
+    devices.get(name)
+    return name
 
 
 def get_default_device() -> device:
@@ -107,9 +112,7 @@ def get_default_device() -> device:
 def set_default_device(of: device | str | None) -> None:
     """Make tensors on this device where none is named; None: what FLAMBEAU_DEVICE says."""
     if of is not None:
-        name = resolve(of)
-        devices.get(name)  # starts it: an unusable device is an error here, not later
-        _default.device = name
+        _default.device = resolve(of)
     else:
         _default.device = None
 

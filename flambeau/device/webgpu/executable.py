@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-import builtins
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
 import numpy
 
-from flambeau.device.base import Executable
+from flambeau.device.base import Executable, Failure
 from flambeau.device.webgpu import carrier
 from flambeau.device.webgpu.memory import Memory
 from flambeau.device.webgpu.table import Host, Step, Table, to_bytes
@@ -68,11 +67,15 @@ class WebGpuExecutable(Executable):
                 if self.written:
                     self._separate(memories, shared)
                 self._send_scalars(scalars)
-                self._execute(memories)
+                failure = self._execute(memories)
             finally:
                 for each in shared:
                     pool.release(each)
-            return [buffers[table.roots[slot]] for slot in table.outputs]
+            outputs = [buffers[table.roots[slot]] for slot in table.outputs]
+            if failure is not None:
+                failure.outputs = outputs
+                raise failure.exception()
+            return outputs
 
     def _separate(self, memories: dict[int, Memory], shared: list[Memory]) -> None:
         """Copy an input that lies in the buffer of another one that is written in place."""
@@ -97,7 +100,7 @@ class WebGpuExecutable(Executable):
             self.device.write(self.uniform, data)
             self._sent = data
 
-    def _execute(self, memories: dict[int, Memory]) -> None:
+    def _execute(self, memories: dict[int, Memory]) -> Failure | None:
         groups = self._bind(memories)
         encoder: Any = None
         compute: Any = None
@@ -125,8 +128,9 @@ class WebGpuExecutable(Executable):
             compute.end()
             if self.records is None:
                 self.device.submit(encoder)
-        if self.records is not None:
-            self._raise_errors(self.device.read(self.records, self.table.records, encoder))
+        if self.records is None:
+            return None
+        return self._failure(self.device.read(self.records, self.table.records, encoder))
 
     # bindings -------------------------------------------------------------------------------
 
@@ -170,19 +174,20 @@ class WebGpuExecutable(Executable):
             if len(data):
                 self.device.write(memories[slot].gpu, data)
 
-    def _raise_errors(self, data: Any) -> None:
-        """Raise what the first launch with a record says, and clear the records."""
+    def _failure(self, data: Any) -> Failure | None:
+        """What the first launch with a record says; clears the records."""
         words = numpy.frombuffer(data, dtype=numpy.uint32)
         if not words.any():
-            return
+            return None
         self.device.write(self.records, bytes(words.nbytes))
         for step in self.dispatches:
             for number, (name, message, file, line) in enumerate(step.errors):
                 place = step.record // 4 + 2 * number
                 if words[place]:
-                    text = message.replace("{detail}", str(0x7FFFFFFF - int(words[place + 1])))
-                    where = f" (at {file}:{line})" if file else ""
-                    raise getattr(builtins, name, RuntimeError)(text + where)
+                    detail = 0x7FFFFFFF - int(words[place + 1])
+                    where = (file, line) if file else None
+                    return Failure(self.table.steps.index(step), name, message, detail, where)
+        return None
 
     # seeing -----------------------------------------------------------------------------------
 

@@ -47,6 +47,9 @@ class Pool:
         self._create = create
         self._dropped = dropped
         self._free: dict[int, deque[Memory]] = {}
+        # All of them, in use or free: an array that is collected as part of a cycle (a traceback's
+        # frames) must not take its buffer along, which returns to the pool at that very moment.
+        self._all: set[Memory] = set()
         self.runs = 0
         self.allocated = 0  # bytes, in use and free
 
@@ -87,6 +90,7 @@ class Pool:
         self.allocated += size
         memory = Memory(gpu, size)
         memory.used = self.runs
+        self._all.add(memory)
         return memory
 
     def release(self, memory: Memory) -> None:
@@ -108,6 +112,7 @@ class Pool:
                 if before and memory.used >= before:
                     free.append(memory)
                 else:
+                    self._all.discard(memory)
                     self.allocated -= size
                     count += 1
         if count:
