@@ -101,6 +101,8 @@ class Lowering:
         self._values: dict[Any, Value] = {}
         self._indexed: dict[Linear, Value] = {}
         self._guards: dict[Guard, Value] = {}
+        self._ranks: dict[Axis, int] = {}
+        self._real: dict[Value, Value] = {}
 
     # values ---------------------------------------------------------------------------------
 
@@ -326,6 +328,7 @@ class Lowering:
         axes = tuple([each for each in domain if each.extent != 1])
         merging = _Merging(self.indices, list(self._indexed))
         axes = merging.merge(axes)
+        self._ranks = {each: number - len(axes) for number, each in enumerate(axes)}
         body = tuple([_merge_statement(each, merging) for each in self.body])
         self._work_out(merging)
         body = tuple([self._settle(each) for each in body])
@@ -355,7 +358,10 @@ class Lowering:
 
     def _index_value(self, index: Linear) -> Value:
         total: Value | None = None
-        for atom, factor in index.terms:
+        terms = index.terms
+        if len(terms) > 1:  # the domain's axes first, in order
+            terms = tuple(sorted(terms, key=self._rank))
+        for atom, factor in terms:
             term = self._atom_value(atom)
             if factor != 1:
                 term = self.emit("MUL", (term, self.constant(factor)), dtypes.int64)
@@ -365,6 +371,11 @@ class Lowering:
         if index.constant:
             total = self.emit("ADD", (total, self.constant(index.constant)), dtypes.int64)
         return total
+
+    def _rank(self, term: tuple[Atom, int]) -> int:
+        atom = term[0]
+        rank = self._ranks.get(atom.payload) if atom.kind == "axis" else None
+        return atom.serial if rank is None else rank
 
     def _atom_value(self, atom: Atom) -> Value:
         if atom.kind == "axis":
