@@ -66,7 +66,9 @@ def test_same_bits_whatever_the_width_of_vectors(function: Any, columns: int) ->
 
 @pytest.mark.skipif(not X86, reason="names x86 processors")
 @pytest.mark.parametrize("name", ["haswell", "x86-64"])
-@pytest.mark.parametrize("turned", [(False, False, False), (False, True, False), (True, False, True)])
+@pytest.mark.parametrize(
+    "turned", [(False, False, False), (False, True, False), (True, False, True)]
+)
 def test_products_on_lesser_processors(name: str, turned: tuple[bool, bool, bool]) -> None:
     if CpuDevice().compiler.target.vector_bytes < 32:
         pytest.skip("this processor has no AVX2")

@@ -112,6 +112,8 @@ class Chooser:
     def _candidates(self, statement: Fold | Loop) -> Sequence[Axis]:
         if isinstance(statement, Fold):
             return () if statement.body else [each for each in statement.axes if each.extent > 1]
+        if not statement.axes:  # all were of extent 1
+            return []
         axis = statement.axes[-1]
         return [axis] if axis.extent > 1 and self._independent(statement.body, axis) else []
 

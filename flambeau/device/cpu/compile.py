@@ -33,16 +33,31 @@ class Statistics:
 
 STATISTICS = Statistics()
 
+SERIAL = 12000.0
+"""A stage of less estimated work than this is not worth a barrier."""
+
+
+@dataclass(frozen=True, slots=True)
+class CodeStage:
+    """One function of a kernel in memory; see emit.Stage."""
+
+    address: int
+    items: int
+    cost: float
+
+    @property
+    def parallel(self) -> bool:
+        return self.items > 1 and self.cost >= SERIAL
+
 
 @dataclass(frozen=True, slots=True)
 class Code:
     """One kernel's machine code in memory."""
 
     digest: str
-    address: int
-    items: int
-    cost: float
+    stages: tuple[CodeStage, ...]
     scratch: int
+    shared: int
     stored: bytes  # as on disk: a header and the object
 
 
@@ -144,17 +159,16 @@ class Compiler:
         if not new:
             return
         headers = {digest: _unpack(stored) for digest, stored in new.items()}
-        symbols = [_symbol(digest) for digest in new]
+        symbols = [stage[0] for header, _ in headers.values() for stage in header["stages"]]
         imports = {name for header, _ in headers.values() for name in header["imports"]}
         addresses = self.load([data for _, data in headers.values()], symbols, imports)
         for digest, (header, _) in headers.items():
+            stages = [
+                CodeStage(addresses[symbol], items, cost)
+                for symbol, items, cost in header["stages"]
+            ]
             self._codes[digest] = Code(
-                digest,
-                addresses[_symbol(digest)],
-                header["items"],
-                header["cost"],
-                header["scratch"],
-                new[digest],
+                digest, tuple(stages), header["scratch"], header["shared"], new[digest]
             )
 
     def object(self, text: str) -> bytes:
@@ -214,14 +228,13 @@ def _symbol(digest: str) -> str:
 
 
 def _pack(rendered: Rendered, data: bytes) -> bytes:
-    header = json.dumps(
-        {
-            "items": rendered.items,
-            "cost": rendered.cost,
-            "scratch": rendered.scratch,
-            "imports": rendered.imports,
-        }
-    ).encode()
+    fields = {
+        "stages": [[each.symbol, each.items, each.cost] for each in rendered.stages],
+        "scratch": rendered.scratch,
+        "shared": rendered.shared,
+        "imports": rendered.imports,
+    }
+    header = json.dumps(fields).encode()
     return struct.pack("<I", len(header)) + header + data
 
 

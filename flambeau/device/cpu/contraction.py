@@ -11,7 +11,7 @@ from __future__ import annotations
 from collections.abc import Callable
 
 from flambeau.device.cpu import micro
-from flambeau.device.cpu.emit import INDEX, Emitter, Operand, Rendered
+from flambeau.device.cpu.emit import INDEX, Emitter, Operand, Stage
 from flambeau.device.cpu.pack import Panels
 from flambeau.device.cpu.tiling import Side, Tiling
 from flambeau.device.cpu.values import Values
@@ -31,12 +31,14 @@ class ContractionRenderer:
         contraction: Contraction,
         tiling: Tiling,
         statement: Callable[[Statement], None],
+        buffers: int,
     ) -> None:
         self.emitter = emitter
         self.values = values
         self.contraction = contraction
         self.tiling = tiling
         self.statement = statement
+        self.buffers = buffers  # of the kernel; the shared memory's address comes behind them
         t = tiling
         self.rows = Panels(emitter, values, t.rows)
         self.columns = Panels(emitter, values, t.columns)
@@ -56,31 +58,42 @@ class ContractionRenderer:
             self.offsets.append(total)
             total += -(-size * t.itemsize // 64) * 64 + slack
         self.scratch = total
+        self.tile_size = sizes[2]
 
     @property
-    def items(self) -> int:
+    def tiles(self) -> int:
+        """Blocks of the result: work items, where k is not split as well."""
         total = self.tiling.rows.blocks * self.tiling.columns.blocks
         for axis in self.contraction.batch:
             total *= axis.extent
         return total
 
-    def cost(self) -> float:
-        total = 1.0
-        c = self.contraction
-        for axis in (*c.batch, *c.m, *c.n, *c.k):
-            total *= axis.extent
-        return total / 16
+    @property
+    def shared(self) -> int:
+        """Bytes of partial sums."""
+        t = self.tiling
+        return 0 if t.splits == 1 else t.splits * self.tiles * self.tile_size * t.itemsize
 
-    def finish(self, text: Callable[[str], str], name: str) -> Rendered:
-        imports = tuple(sorted(self.imports))
-        return Rendered(text(name), self.items, self.cost(), self.scratch, imports)
+    def stages(self, symbol: str) -> tuple[Stage, ...]:
+        c, t = self.contraction, self.tiling
+        points = 1.0
+        for axis in (*c.batch, *c.m, *c.n):
+            points *= axis.extent
+        steps = 1.0
+        for axis in c.k:
+            steps *= axis.extent
+        first = Stage(symbol, self.tiles * t.splits, points * steps / 16)
+        if t.splits == 1:
+            return (first,)
+        second = Stage(f"{symbol}_finish", self.tiles * t.rows.block, points * t.splits / 8)
+        return (first, second)
 
     def micro_name(self) -> str:
         t = self.tiling
         return micro.micro_name(t.kind, t.rows.width, t.vectors, t.lanes)
 
     def write(self) -> None:
-        """The function's body, after its entry."""
+        """The function's body, after its entry. Where k is split it leaves partial sums."""
         emitter, t = self.emitter, self.tiling
         base = [
             emitter.let(f"getelementptr i8, ptr %scratch, i64 {offset}") for offset in self.offsets
@@ -88,14 +101,20 @@ class ContractionRenderer:
         self.packed_rows, self.packed_columns, self.tile, self.square = base
         loop = emitter.open_loop("%begin", "%end")
         item = loop.index
+        low_block: Int = 0
+        high_block: Int = t.blocks
+        if t.splits > 1:
+            part = self._part(item, t.splits)
+            item = self._rest(item, t.splits)
+            low_block = self._rest(self._product(part, t.blocks), t.splits)
+            high_block = self._rest(self._product(self._sum(part, 1), t.blocks), t.splits)
+            number = self._sum(self._product(part, self.tiles), item)
+            self.tile = self._partial(number)
         row_block = self._part(item, t.rows.blocks)
-        item = self._rest(item, t.rows.blocks)
-        column_block = self._part(item, t.columns.blocks)
-        item = self._rest(item, t.columns.blocks)
-        self.values.decode(self.contraction.batch, item)
+        self._bind_tile(item)
         first_row, row_panels = self._range(t.rows, row_block)
-        first_column, column_panels = self._range(t.columns, column_block)
-        deep = emitter.open_loop(0, t.blocks)
+        first_column, column_panels = self._column_range(item)
+        deep = emitter.open_loop(low_block, high_block)
         block = deep.index if t.blocks > 1 else "0"
         low, high, depth = self._bind_block(block)
         for panels, packed, first, count in (
@@ -111,9 +130,52 @@ class ContractionRenderer:
             else:
                 self._pack_across(panels, number, place, low, high)
             emitter.close_loop(each)
-        self._multiply(block, depth, first_row, row_panels, first_column, column_panels)
+        more = block
+        if t.splits > 1:
+            again = emitter.let(f"icmp ne i64 {block}, {low_block}")
+            more = emitter.let(f"zext i1 {again} to i64")
+        ends = (first_row, row_panels, first_column, column_panels)
+        self._multiply(block, more, depth, ends)
         emitter.close_loop(deep)
         emitter.close_loop(loop)
+
+    def write_finish(self) -> None:
+        """The body of the second stage: add the partial sums up; the epilogue. An item is a panel
+        of rows in a block of the result."""
+        emitter, t = self.emitter, self.tiling
+        loop = emitter.open_loop("%begin", "%end")
+        panel = self._part(loop.index, t.rows.block)
+        item = self._rest(loop.index, t.rows.block)
+        self._bind_tile(item)
+        first_row, row_panels = self._range(t.rows, self._part(item, t.rows.blocks))
+        first_column, column_panels = self._column_range(item)
+        tile = self._partial(item)
+        there = emitter.let(f"icmp slt i64 {panel}, {row_panels}")
+        with emitter.branch(there):
+            outer = emitter.open_loop(0, column_panels)
+            down = self._product(panel, t.rows.width * self.stride)
+            at = self._sum(down, self._product(outer.index, t.columns.width))
+            place = emitter.let(f"getelementptr {t.kind}, ptr {tile}, i64 {at}")
+            column = self._sum(first_column, outer.index)
+            self._epilogue(place, self._sum(first_row, panel), column)
+            emitter.close_loop(outer)
+        emitter.close_loop(loop)
+
+    def _partial(self, number: str) -> str:
+        """Where the partial sums of one item lie."""
+        shared = f"%b{self.buffers}"
+        at = self._product(number, self.tile_size)
+        return self.emitter.let(f"getelementptr {self.tiling.kind}, ptr {shared}, i64 {at}")
+
+    def _bind_tile(self, item: str) -> None:
+        t = self.tiling
+        item = self._rest(self._rest(item, t.rows.blocks), t.columns.blocks)
+        self.values.decode(self.contraction.batch, item)
+
+    def _column_range(self, item: str) -> tuple[str, Int]:
+        t = self.tiling
+        block = self._part(self._rest(item, t.rows.blocks), t.columns.blocks)
+        return self._range(t.columns, block)
 
     # small arithmetic on names and numbers
 
@@ -230,9 +292,7 @@ class ContractionRenderer:
 
     # packing
 
-    def _pack_across(
-        self, panels: Panels, panel: str, place: str, low: Int, high: Int
-    ) -> None:
+    def _pack_across(self, panels: Panels, panel: str, place: str, low: Int, high: Int) -> None:
         """Step by step of k, with a segment's rows or columns in lanes."""
         emitter, side = self.emitter, panels.side
         loop = emitter.open_loop(0, panels.segments_of(panel))
@@ -251,9 +311,7 @@ class ContractionRenderer:
         emitter.pop()
         emitter.close_loop(loop)
 
-    def _pack_along_k(
-        self, panels: Panels, panel: str, place: str, low: Int, high: Int
-    ) -> None:
+    def _pack_along_k(self, panels: Panels, panel: str, place: str, low: Int, high: Int) -> None:
         """Rows or columns one by one, with k in lanes, and each square block transposed."""
         emitter, t, width = self.emitter, self.tiling, panels.side.width
 
@@ -290,16 +348,9 @@ class ContractionRenderer:
 
     # multiplying
 
-    def _multiply(
-        self,
-        block: str,
-        depth: Int,
-        first_row: str,
-        row_panels: Int,
-        first_column: str,
-        column_panels: Int,
-    ) -> None:
+    def _multiply(self, block: str, more: str, depth: Int, ends: tuple[str, Int, str, Int]) -> None:
         emitter, t = self.emitter, self.tiling
+        first_row, row_panels, first_column, column_panels = ends
         outer = emitter.open_loop(0, column_panels)
         start = self._product(outer.index, t.columns.width * t.depth)
         b = emitter.let(f"getelementptr {t.kind}, ptr {self.packed_columns}, i64 {start}")
@@ -322,11 +373,11 @@ class ContractionRenderer:
                 ("ptr", b),
                 ("ptr", tile),
                 ("i64", str(self.stride)),
-                ("i64", block),
+                ("i64", more),
             ],
         )
-        last = "true"
-        if t.blocks > 1:
+        last = "false" if t.splits > 1 else "true"
+        if t.blocks > 1 and t.splits == 1:
             last = emitter.let(f"icmp eq i64 {block}, {t.blocks - 1}")
         with emitter.branch(last):
             row, column = self._sum(first_row, inner.index), self._sum(first_column, outer.index)
@@ -345,7 +396,13 @@ class ContractionRenderer:
         at = self._product(loop.index, self.stride)
         at = self._sum(at, self._product(segments.index, side.segment))
         place = emitter.let(f"getelementptr {t.kind}, ptr {tile}, i64 {at}")
-        total = emitter.let(f"load <{lanes} x {t.kind}>, ptr {place}, align {t.itemsize}")
+        whole = f"<{lanes} x {t.kind}>"
+        total = emitter.let(f"load {whole}, ptr {place}, align {t.itemsize}")
+        for part in range(1, t.splits):
+            at = str(part * self.tiles * self.tile_size)
+            other = emitter.let(f"getelementptr {t.kind}, ptr {place}, i64 {at}")
+            addend = emitter.let(f"load {whole}, ptr {other}, align {t.itemsize}")
+            total = emitter.let(f"fadd {whole} {total}, {addend}")
         self.values.bind(fold, Operand(total, fold.dtype, lanes))
         for each in self.contraction.epilogue:
             self.statement(each)

@@ -310,11 +310,20 @@ ENTRY = "ptr %buffers, ptr %scalars, i64 %begin, i64 %end, ptr %error, ptr %scra
 
 
 @dataclass(frozen=True)
+class Stage:
+    """One function of a kernel's code: all of its items are done before the next stage starts."""
+
+    symbol: str
+    items: int
+    cost: float  # estimated, of all items, in vector instructions
+
+
+@dataclass(frozen=True)
 class Rendered:
     """One kernel's code and how to run it."""
 
     text: str
-    items: int
-    cost: float  # estimated, of the whole kernel, in vector instructions
-    scratch: int = 0  # bytes a thread
-    imports: tuple[str, ...] = ()  # micro-kernels that it calls
+    stages: tuple[Stage, ...]
+    scratch: int = 0  # bytes for each thread
+    shared: int = 0  # bytes for all threads; their address comes behind the buffers'
+    imports: tuple[str, ...] = ()  # functions of micro.py that it calls

@@ -21,9 +21,6 @@ from flambeau.kernel.program import HostCall, Slot
 if TYPE_CHECKING:
     from flambeau.device.cpu.device import CpuDevice
 
-SERIAL = 12000.0
-"""A launch of less estimated work than this is not worth a barrier."""
-
 WAKE = 30000.0
 """A program of less estimated work than this is not worth waking threads."""
 
@@ -52,40 +49,45 @@ class CpuLaunch:
         self.errors = errors
 
     @property
+    def items(self) -> int:
+        return self.code.stages[0].items
+
+    @property
     def parallel(self) -> bool:
-        return self.code.items > 1 and self.code.cost >= SERIAL
+        return any(each.parallel for each in self.code.stages)
 
 
 class Segment:
-    """Launches between two host calls: one job of worker_ir.py."""
+    """Launches between two host calls: one job of worker_ir.py, with a row for every stage."""
 
-    __slots__ = ("job", "keep", "launches", "threaded")
+    __slots__ = ("job", "keep", "rows", "threaded")
 
-    def __init__(self, launches: list[CpuLaunch], place: dict[int, int], table: int, scalars: int):
-        self.launches = launches
-        work = sum(each.code.cost for each in launches if each.parallel)
-        self.threaded = work >= WAKE
+    def __init__(
+        self,
+        launches: list[CpuLaunch],
+        place: dict[int, int],
+        shared: int,
+        table: int,
+        scalars: int,
+    ) -> None:
+        self.rows: list[CpuLaunch] = []
         self.keep: list[Any] = []
-        rows: list[int] = []
+        stages = [stage for each in launches for stage in each.code.stages]
+        self.threaded = sum(each.cost for each in stages if each.parallel) >= WAKE
+        numbers: list[int] = []
         before = False
-        for number, each in enumerate(launches):
-            parallel = self.threaded and each.parallel
-            barrier = number > 0 and (parallel or before)
-            before = parallel
-            flags = worker_ir.PARALLEL * parallel | worker_ir.BARRIER * barrier
-            slots = self._numbers([place[slot] for slot in each.slots])
-            picks = self._numbers(each.scalars)
-            code = each.code
-            rows += [
-                code.address,
-                code.items,
-                flags,
-                slots,
-                len(each.slots),
-                picks,
-                len(each.scalars),
-            ]
-        self.job = self._numbers([self._numbers(rows), len(launches), table, scalars, 0])
+        for each in launches:
+            slots = [place[slot] for slot in each.slots] + [shared] * (each.code.shared > 0)
+            slots_at, picks_at = self._numbers(slots), self._numbers(each.scalars)
+            for stage in each.code.stages:
+                parallel = self.threaded and stage.parallel
+                barrier = bool(numbers) and (parallel or before)
+                before = parallel
+                flags = worker_ir.PARALLEL * parallel | worker_ir.BARRIER * barrier
+                numbers += [stage.address, stage.items, flags, slots_at, len(slots)]
+                numbers += [picks_at, len(each.scalars)]
+                self.rows.append(each)
+        self.job = self._numbers([self._numbers(numbers), len(self.rows), table, scalars, 0])
 
     def _numbers(self, values: Sequence[int]) -> int:
         array = (ctypes.c_int64 * max(1, len(values)))(*values)
@@ -115,11 +117,12 @@ class CpuExecutable(base.Executable):
         self.arena = arena
         self._pool = device.pool
         self._runtime = device.runtime
-        self._lay_out()
-        self._segments = self._cut()
         launches = [each for each in steps if isinstance(each, CpuLaunch)]
         self._scratch = max([each.code.scratch for each in launches], default=0)
-        self._room = max([len(each.slots) + len(each.scalars) for each in launches], default=0)
+        self._shared_bytes = max([each.code.shared for each in launches], default=0)
+        self._room = max([len(each.slots) + len(each.scalars) + 1 for each in launches], default=0)
+        self._lay_out()
+        self._segments = self._cut()
 
     # building
 
@@ -141,11 +144,14 @@ class CpuExecutable(base.Executable):
         self._place = place
         self._fresh = [self.slots[each].type for each in fresh]
         self._results = [place[each] for each in self.outputs]
+        # the last temporary is the memory that stages of one kernel share, behind the others
         self._offsets = [self.slots[each].offset for each in temporary]
-        count = len(self.inputs) + len(fresh) + len(temporary)
+        self._offsets.append(-(-self.arena // 64) * 64)
+        count = len(self.inputs) + len(fresh) + len(self._offsets)
+        self._shared = count - 1
         self._table = (ctypes.c_uint64 * max(1, count))()
         self._first = struct.Struct(f"{len(self.inputs) + len(fresh)}Q")
-        self._rest = struct.Struct(f"{len(temporary)}Q")
+        self._rest = struct.Struct(f"{len(self._offsets)}Q")
         self._base = -1
         self._numbers = (ctypes.c_uint64 * max(1, len(self.scalars)))()
         formats = ["d" if each.is_floating_point else "q" for each in self.scalars]
@@ -156,12 +162,12 @@ class CpuExecutable(base.Executable):
         group: list[CpuLaunch] = []
         for each in (*self.steps, None):
             if isinstance(each, CpuLaunch):
-                if each.code.items:
+                if each.items:
                     group.append(each)
                 continue
             if group:
                 table, scalars = ctypes.addressof(self._table), ctypes.addressof(self._numbers)
-                parts.append(Segment(group, self._place, table, scalars))
+                parts.append(Segment(group, self._place, self._shared, table, scalars))
                 group = []
             if each is not None:
                 parts.append(each)
@@ -194,7 +200,7 @@ class CpuExecutable(base.Executable):
 
     def _place_temporaries(self) -> None:
         arena = self.device.arena
-        arena.reserve(self.arena)
+        arena.reserve(self._offsets[-1] + self._shared_bytes)
         self._base = arena.base
         addresses = [arena.base + each for each in self._offsets]
         self._rest.pack_into(self._table, self._first.size, *addresses)
@@ -213,7 +219,7 @@ class CpuExecutable(base.Executable):
 
     def _failure(self, segment: Segment, launch: int, code: int, detail: int) -> Failure:
         """What a launch recorded."""
-        met = segment.launches[launch]
+        met = segment.rows[launch]
         before = self.steps[: self.steps.index(met)]
         step = sum(1 for each in before if isinstance(each, HostCall) or each.code.items)
         if code == ir.DIVISION_BY_ZERO:
@@ -245,7 +251,7 @@ class CpuExecutable(base.Executable):
             how = "all threads" if each.parallel else "one thread"
             lines.append(
                 f"launch {each.name}: slots {each.slots}, scalars {each.scalars}, "
-                f"{each.code.items} items, {how}"
+                f"{each.items} items, {how}"
             )
         return "\n".join(lines)
 

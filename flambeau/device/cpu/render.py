@@ -20,14 +20,15 @@ from flambeau.device.cpu.emit import (
     Emitter,
     Operand,
     Rendered,
+    Stage,
     vector_type,
 )
 from flambeau.device.cpu.target import Target
-from flambeau.device.cpu.tiling import tiling
+from flambeau.device.cpu.tiling import Tiling, tiling
 from flambeau.device.cpu.values import Values
 from flambeau.graph import dtype as dtypes
 from flambeau.kernel.ir import Axis, Check, Fold, Kernel, Loop, Sort, Statement, Store
-from flambeau.kernel.tile import tile
+from flambeau.kernel.tile import Contraction, tile
 
 CHUNK = 8192.0
 """Estimated work of one item: enough that its overhead does not count."""
@@ -54,36 +55,60 @@ class Renderer:
     def render(self, name: str) -> Rendered:
         """The function `name` for the whole kernel."""
         if any(axis.extent == 0 for axis in self.kernel.domain):
-            return Rendered(f"define void @{name}({ENTRY}) {{\n  ret void\n}}\n", 0, 0.0)
-        self.entry()
+            empty = f"define void @{name}({ENTRY}) {{\n  ret void\n}}\n"
+            return Rendered(empty, (Stage(name, 0, 0.0),))
         contraction = tile(self.kernel).contraction
         tiles = None
         if contraction is not None:
             tiles = tiling(contraction, self.values, self.target)
         if contraction is not None and tiles is not None:
-            product = ContractionRenderer(
-                self.emitter, self.values, contraction, tiles, self.statement
-            )
-            product.write()
-            return product.finish(self.text, name)
+            return self._contraction(name, contraction, tiles)
+        self.entry()
         choice = self.chooser.domain()
         if choice.axis is None:
             items = self._scalar_domain()
         else:
             items = self._vector_domain(choice.axis, choice.cost)
-        return Rendered(self.text(name), items, choice.cost, self.scratch)
+        text = self.function(name) + self.declarations(self.emitter)
+        return Rendered(text, (Stage(name, items, choice.cost),), self.scratch)
 
-    def text(self, name: str) -> str:
-        """The module: the function, and what it calls."""
+    def _contraction(self, name: str, contraction: Contraction, tiles: Tiling) -> Rendered:
+        split = tiles.splits > 1
+        count = len(self.kernel.buffers)
+        self.entry(split)
+        arguments = (contraction, tiles, self.statement, count)
+        product = ContractionRenderer(self.emitter, self.values, *arguments)
+        product.write()
+        text = self.function(name)
+        emitters = [self.emitter]
+        if split:
+            other = Renderer(self.kernel, self.target)
+            other.entry(split)
+            arguments = (contraction, tiles, other.statement, count)
+            ContractionRenderer(other.emitter, other.values, *arguments).write_finish()
+            text += other.function(f"{name}_finish")
+            emitters.append(other.emitter)
+        return Rendered(
+            text + self.declarations(*emitters),
+            product.stages(name),
+            product.scratch,
+            product.shared,
+            tuple(sorted(product.imports)),
+        )
+
+    def function(self, name: str) -> str:
+        """What was written, as a function of this name."""
         lines = "\n".join(self.emitter.scopes[0].lines)
-        declarations = "\n".join(self.emitter.declarations)
-        body = f"define void @{name}({ENTRY}) {{\nentry:\n{lines}\nret void\n}}\n"
-        return f"{body}{declarations}\n"
+        return f"define void @{name}({ENTRY}) {{\nentry:\n{lines}\nret void\n}}\n"
 
-    def entry(self) -> None:
-        """Fetch the buffers' addresses and the scalars."""
+    def declarations(self, *emitters: Emitter) -> str:
+        """What the functions call."""
+        return "\n".join({text: None for each in emitters for text in each.declarations}) + "\n"
+
+    def entry(self, shared: bool = False) -> None:
+        """Fetch the buffers' addresses, that of shared memory behind them, and the scalars."""
         emitter = self.emitter
-        for number in range(len(self.kernel.buffers)):
+        for number in range(len(self.kernel.buffers) + shared):
             place = emitter.let(f"getelementptr ptr, ptr %buffers, i64 {number}")
             emitter.line(f"%b{number} = load ptr, ptr {place}")
         for number, dtype in enumerate(self.kernel.scalars):

@@ -85,6 +85,7 @@ class Tiling:
     chunks: int
     depth: int  # steps of k in a block, at most
     blocks: int
+    splits: int  # so many work items share one block of the result, each with some blocks of k
 
 
 def tiling(contraction: Contraction, values: Values, target: Target) -> Tiling | None:
@@ -115,6 +116,7 @@ def tiling(contraction: Contraction, values: Values, target: Target) -> Tiling |
         chunks,
         depth,
         blocks,
+        _splits(prod(axis.extent for axis in c.batch) * m * n, k, blocks),
     )
 
 
@@ -143,6 +145,13 @@ def _packing(side: Side) -> float:
     if side.along_k:
         return 0.5
     return 0.2 + 0.5 / min(side.segment, 16) if side.run else 1.4
+
+
+def _splits(results: int, k: int, blocks: int) -> int:
+    """Into how many items k is split where the result is small: by shape alone."""
+    if results > 65536 or results * k < 2_000_000 or blocks < 4:
+        return 1
+    return min(blocks, 16)
 
 
 def _blocked(rows: Side, columns: Side) -> tuple[Side, Side]:
@@ -207,9 +216,7 @@ def _side(
     if run and len(axes) > 1:
         segment = min(width, 1 << (length - 1).bit_length())
     loads = [each for each in reachable([value]) if each.op == "load"]
-    along_free = run and all(
-        factor(x.args[0], axes[-1], values) in (0, 1, 2, 3, 4) for x in loads
-    )
+    along_free = run and all(factor(x.args[0], axes[-1], values) in (0, 1, 2, 3, 4) for x in loads)
     along_k = all(factor(x.args[0], c.k[-1], values) in (0, 1) for x in loads)
     transposed = not along_free and along_k and c.k[-1].extent >= min(lanes, 8) // 2
     return Side(value, axes, run, length, total // length, width, segment, transposed, 1)
