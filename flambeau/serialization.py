@@ -1,10 +1,10 @@
 """torch.save and torch.load on safetensors files.
 
-A file is a safetensors file: the tensors, and in its metadata a JSON text that says how they are put
-together (dicts, lists, tuples, numbers, strings). Tensors that share their whole storage (tied
+A file is a safetensors file: the tensors, and in its metadata a JSON text that says how they are
+put together (dicts, lists, tuples, numbers, strings). Tensors that share their whole storage (tied
 weights) are stored once; a view of a part is stored as a tensor of its own. Reading a file runs no
-code of it. Tensors are stored under the names of their places, a state_dict's under its own, so that
-other programs can read them; a safetensors file of another program is read as a dict of tensors.
+code of it. Tensors are stored under the names of their places, a state_dict's under its own, so
+that other programs can read them; a file of another program is read as a dict of tensors.
 """
 
 from __future__ import annotations
@@ -24,6 +24,7 @@ import numpy
 
 from flambeau.graph.dtype import DTYPES, DType
 from flambeau.tensor.device import default_device_name, device, resolve
+from flambeau.tensor.parameter import Parameter
 from flambeau.tensor.size import Size
 from flambeau.tensor.tensor import Tensor
 
@@ -49,7 +50,7 @@ _NAMES = {code: name for name, code in _CODES.items()}
 Array = numpy.ndarray[Any, Any]
 
 
-class _Corrupt(RuntimeError):
+class CorruptError(RuntimeError):
     """What is wrong with a file, without its name."""
 
 
@@ -126,7 +127,7 @@ class _Writer:
         result: dict[str, Any] = {"tensor": name, "shape": list(value.shape)}
         if value.requires_grad:
             result["requires_grad"] = True
-        if type(value).__name__ == "Parameter":
+        if isinstance(value, Parameter):
             result["parameter"] = True
         return result
 
@@ -203,8 +204,8 @@ def save(
 ) -> None:
     """Write tensors and plain values, nested in dicts, lists and tuples, to a path or a file.
 
-    A path is replaced only once everything is written. Tensors that share their whole storage
-    still share it after load. The pickle arguments are accepted and have no effect: nothing is pickled.
+    A path is replaced only when everything is written. Tensors that share their whole storage
+    still share it after load. Nothing is pickled: the pickle arguments have no effect.
     Raises TypeError, naming the place, for objects of other kinds.
     """
     head, arrays = _serialized(obj)
@@ -267,15 +268,17 @@ def load(
         data, name = path.read_bytes(), str(path)
     try:
         return _loaded(data, map_location)
-    except _Corrupt as error:
+    except CorruptError as error:
         raise RuntimeError(f"cannot load {name}: {error}") from None
 
 
 def _loaded(data: bytes, map_location: Any) -> Any:
     if len(data) < 8:
-        raise _Corrupt(f"it has {len(data)} bytes, a safetensors file has 8 at least: truncated?")
+        raise CorruptError(
+            f"it has {len(data)} bytes, a safetensors file has 8 at least: truncated?"
+        )
     if data[8:9] != b"{":
-        raise _Corrupt(_foreign(data))
+        raise CorruptError(_foreign(data))
     table, body = _table(data)
     metadata = table.pop("__metadata__", {})
     place = _placement(map_location)
@@ -284,16 +287,16 @@ def _loaded(data: bytes, map_location: Any) -> Any:
         return {name: place(array) for name, array in arrays.items()}
     description = _json(metadata[_FORMAT], "its description")
     if not isinstance(description, dict) or "object" not in description:
-        raise _Corrupt("its description lacks the object")
+        raise CorruptError("its description lacks the object")
     if description.get("version") != _VERSION:
-        raise _Corrupt(
+        raise CorruptError(
             f"it has version {description.get('version')} of the format, this program reads "
             f"version {_VERSION}: it was written by a newer one"
         )
     try:
         return _Reader(arrays, place).decode(description["object"])
     except (KeyError, TypeError, ValueError, IndexError, AttributeError, RecursionError) as error:
-        raise _Corrupt(f"its description does not fit its tensors ({error!r})") from None
+        raise CorruptError(f"its description does not fit its tensors ({error!r})") from None
 
 
 def _foreign(data: bytes) -> str:
@@ -316,21 +319,21 @@ def _json(text: Any, what: str) -> Any:
     try:
         return json.loads(text)
     except (ValueError, TypeError, RecursionError) as error:
-        raise _Corrupt(f"{what} is not valid JSON ({error})") from None
+        raise CorruptError(f"{what} is not valid JSON ({error})") from None
 
 
 def _table(data: bytes) -> tuple[dict[str, Any], memoryview]:
     """The table of tensors and the bytes that follow it."""
     (length,) = struct.unpack_from("<Q", data)
     if length > _HEADER_LIMIT:
-        raise _Corrupt(f"its header should have {length} bytes: it is not a safetensors file")
+        raise CorruptError(f"its header should have {length} bytes: it is not a safetensors file")
     if 8 + length > len(data):
-        raise _Corrupt(
+        raise CorruptError(
             f"its header should have {length} bytes, but only {len(data) - 8} follow: truncated"
         )
     table = _json(data[8 : 8 + length], "its header")
     if not isinstance(table, dict):
-        raise _Corrupt("its header is not a JSON object")
+        raise CorruptError("its header is not a JSON object")
     return table, memoryview(data)[8 + length :]
 
 
@@ -342,12 +345,12 @@ def _arrays(table: dict[str, Any], body: memoryview) -> dict[str, Array]:
         dtype, shape, start, end = _entry(name, entry)
         size = math.prod(shape) * dtype.itemsize
         if end - start != size:
-            raise _Corrupt(
+            raise CorruptError(
                 f"tensor '{name}' of shape {shape} and dtype {dtype.name} needs {size} bytes, but "
                 f"its place has {end - start}"
             )
         if end > len(body):
-            raise _Corrupt(
+            raise CorruptError(
                 f"tensor '{name}' ends at byte {end} of the data, but only {len(body)} are there: "
                 "truncated"
             )
@@ -356,10 +359,10 @@ def _arrays(table: dict[str, Any], body: memoryview) -> dict[str, Array]:
     position = 0
     for start, end, name in sorted(spans):
         if start != position:
-            raise _Corrupt(f"tensor '{name}' begins at byte {start}, expected {position}")
+            raise CorruptError(f"tensor '{name}' begins at byte {start}, expected {position}")
         position = end
     if position != len(body):
-        raise _Corrupt(f"{len(body) - position} bytes follow the last tensor")
+        raise CorruptError(f"{len(body) - position} bytes follow the last tensor")
     return found
 
 
@@ -373,12 +376,12 @@ def _entry(name: str, entry: Any) -> tuple[DType, tuple[int, ...], int, int]:
     try:
         code, shape, (start, end) = entry["dtype"], tuple(entry["shape"]), entry["data_offsets"]
     except (KeyError, TypeError, ValueError):
-        raise _Corrupt(f"the entry of tensor '{name}' lacks dtype, shape or offsets") from None
+        raise CorruptError(f"the entry of tensor '{name}' lacks dtype, shape or offsets") from None
     if code not in _NAMES:
-        raise _Corrupt(f"tensor '{name}' has dtype {code}, which is not available")
+        raise CorruptError(f"tensor '{name}' has dtype {code}, which is not available")
     numbers = (*shape, start, end)
     if not all(isinstance(each, int) and each >= 0 for each in numbers):
-        raise _Corrupt(f"the shape or the offsets of tensor '{name}' are not natural numbers")
+        raise CorruptError(f"the shape or the offsets of tensor '{name}' are not natural numbers")
     return DTYPES[_NAMES[code]], shape, start, end
 
 
@@ -444,8 +447,6 @@ class _Reader:
         if tuple(whole.shape) != shape:
             made = made.reshape(shape)
         if value.get("parameter"):
-            from flambeau.nn.parameter import Parameter
-
             return Parameter(made, value.get("requires_grad", False))
         return made.requires_grad_(bool(value.get("requires_grad", False)))
 

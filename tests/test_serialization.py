@@ -1,4 +1,4 @@
-"""torch.save and torch.load: round trips, shared storages, and files that are not what they seem."""
+"""torch.save and torch.load: round trips, shared storages, and files that are not right."""
 
 from __future__ import annotations
 
@@ -134,7 +134,7 @@ def test_a_failing_write_leaves_the_old_file(tmp_path, monkeypatch):
 def test_missing_files_and_folders(tmp_path):
     with pytest.raises(FileNotFoundError):
         torch.load(tmp_path / "none")
-    with pytest.raises(RuntimeError, match="Parent directory .* does not exist"):
+    with pytest.raises(RuntimeError, match=r"Parent directory .* does not exist"):
         torch.save([1], tmp_path / "none" / "a")
 
 

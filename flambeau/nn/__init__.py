@@ -92,7 +92,7 @@ from flambeau.nn.modules import (
     ZeroPad2d,
     ZeroPad3d,
 )
-from flambeau.nn.parameter import Buffer, Parameter
+from flambeau.tensor.parameter import Buffer, Parameter
 
 __all__ = [
     "AdaptiveAvgPool1d",

@@ -69,14 +69,14 @@ def calculate_gain(nonlinearity: str, param: Any = None) -> float:
 def _draw(tensor: Tensor, name: str, first: float, second: float, generator: Any) -> Tensor:
     """tensor.uniform_ or tensor.normal_, without recording."""
     with no_grad():
-        return getattr(tensor, name)(first, second, generator=generator)  # type: ignore[no-any-return]  # attached by ops/
+        return getattr(tensor, name)(first, second, generator=generator)
 
 
 def _set(tensor: Tensor, values: Array) -> Tensor:
     """Copy an array into the tensor."""
     wanted = numpy.ascontiguousarray(values, tensor.dtype.numpy)
     with no_grad():
-        tensor.copy_(Tensor._from_numpy(wanted, tensor.device.type, copy=False))  # type: ignore[attr-defined]  # attached by ops/
+        tensor.copy_(Tensor._from_numpy(wanted, tensor.device.type, copy=False))
     return tensor
 
 

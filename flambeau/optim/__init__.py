@@ -1,6 +1,6 @@
 """Optimizers and learning-rate schedules. PyTorch's torch.optim."""
 
-from flambeau.optim import lr_scheduler
+import flambeau.optim.lr_scheduler as lr_scheduler
 from flambeau.optim.adam import Adam, AdamW
 from flambeau.optim.adam_variants import Adamax, NAdam, RAdam
 from flambeau.optim.adaptive import Adadelta, Adagrad, RMSprop

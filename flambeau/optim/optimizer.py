@@ -320,7 +320,7 @@ class Optimizer:
             return float(value._to_numpy()) if isinstance(value, Tensor) else float(value)
         if isinstance(value, Tensor):
             dtype = parameter.dtype if parameter.dtype.is_floating_point else None
-            return value.to(device=parameter.device, dtype=dtype)  # type: ignore[attr-defined]  # attached by ops/
+            return value.to(device=parameter.device, dtype=dtype)
         if isinstance(value, dict):
             return {name: self._private(parameter, each, name) for name, each in value.items()}
         if isinstance(value, (list, tuple)):

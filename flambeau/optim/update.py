@@ -78,7 +78,7 @@ class Update:
 
 def _scalar(value: Any, dtype: DType, like: Tensor) -> Node:
     if isinstance(value, Tensor):
-        moved = value.detach().to(like.device)  # type: ignore[attr-defined]  # attached by ops/
+        moved = value.detach().to(like.device)
         return build.reshape(moved._read(), ())
     return build.scalar(float(value), dtype)
 

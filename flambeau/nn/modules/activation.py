@@ -8,7 +8,7 @@ from flambeau.nn import functional as F  # noqa: N812  # as everyone calls it
 from flambeau.nn import init as initialise
 from flambeau.nn.modules.make import empty_parameter
 from flambeau.nn.modules.module import Module
-from flambeau.nn.parameter import Parameter
+from flambeau.tensor.parameter import Parameter
 from flambeau.tensor.tensor import Tensor
 
 __all__ = [
@@ -48,7 +48,7 @@ class _Plain(Module):
     run: Any = None
 
     def forward(self, input: Tensor) -> Tensor:  # noqa: A002  # PyTorch's name
-        return type(self).run(input)  # type: ignore[no-any-return]  # a function on tensors
+        return type(self).run(input)
 
 
 class _InPlace(Module):
@@ -61,7 +61,7 @@ class _InPlace(Module):
         self.inplace = inplace
 
     def forward(self, input: Tensor) -> Tensor:  # noqa: A002  # PyTorch's name
-        return type(self).run(input, inplace=self.inplace)  # type: ignore[no-any-return]  # a function on tensors
+        return type(self).run(input, inplace=self.inplace)
 
     def extra_repr(self) -> str:
         return "inplace=True" if self.inplace else ""
@@ -181,7 +181,7 @@ class _Alpha(Module):
         self.inplace = inplace
 
     def forward(self, input: Tensor) -> Tensor:  # noqa: A002  # PyTorch's name
-        return type(self).run(input, self.alpha, self.inplace)  # type: ignore[no-any-return]  # a function on tensors
+        return type(self).run(input, self.alpha, self.inplace)
 
     def extra_repr(self) -> str:
         return f"alpha={self.alpha}" + _suffix(self.inplace)
@@ -267,7 +267,7 @@ class _Shrink(Module):
         self.lambd = lambd
 
     def forward(self, input: Tensor) -> Tensor:  # noqa: A002  # PyTorch's name
-        return type(self).run(input, self.lambd)  # type: ignore[no-any-return]  # a function on tensors
+        return type(self).run(input, self.lambd)
 
     def extra_repr(self) -> str:
         return str(self.lambd)
@@ -332,7 +332,7 @@ class _OverDim(Module):
         self.dim = dim
 
     def forward(self, input: Tensor) -> Tensor:  # noqa: A002  # PyTorch's name
-        return type(self).run(input, self.dim, _stacklevel=5)  # type: ignore[no-any-return]  # a function on tensors
+        return type(self).run(input, self.dim, _stacklevel=5)
 
     def extra_repr(self) -> str:
         return f"dim={self.dim}"

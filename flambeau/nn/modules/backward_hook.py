@@ -9,11 +9,11 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Any
 
-from flambeau.autograd import Function  # type: ignore[attr-defined]  # published by tensor/
+from flambeau.tensor.function import Function
 from flambeau.tensor.tensor import Tensor
 
 
-class _Watch(Function):  # type: ignore[misc, valid-type]  # published, so a variable to mypy
+class _Watch(Function):
     """The identity; `notice(gradients)` is called in backward and may return other gradients."""
 
     @staticmethod

@@ -11,8 +11,8 @@ from flambeau.nn import functional as F  # noqa: N812  # as everyone calls it
 from flambeau.nn import init
 from flambeau.nn.modules.make import empty_parameter, filled
 from flambeau.nn.modules.module import Module
-from flambeau.nn.parameter import Parameter
 from flambeau.tensor.device import resolve
+from flambeau.tensor.parameter import Parameter
 from flambeau.tensor.tensor import Tensor
 
 __all__ = [
@@ -32,8 +32,8 @@ class _NormBase(Module):
     ranks: tuple[int, ...] = ()
     weight: Parameter | None
     bias: Parameter | None
-    running_mean: Tensor | None
-    running_var: Tensor | None
+    running_mean: Any
+    running_var: Any
     num_batches_tracked: Any
 
     def __init__(
@@ -199,7 +199,7 @@ class _InstanceNorm(_NormBase):
                 f"expected input's size at dim={0 if single else 1} to match num_features "
                 f"({self.num_features}), but got: {channels}."
             )
-        batch = input.unsqueeze(0) if single else input  # type: ignore[attr-defined]  # attached by ops/
+        batch = input.unsqueeze(0) if single else input
         result = F.instance_norm(
             batch,
             self.running_mean,
@@ -210,7 +210,7 @@ class _InstanceNorm(_NormBase):
             0.0 if self.momentum is None else self.momentum,
             self.eps,
         )
-        return result.squeeze(0) if single else result  # type: ignore[no-any-return]  # attached by ops/
+        return result.squeeze(0) if single else result
 
 
 class InstanceNorm1d(_InstanceNorm):

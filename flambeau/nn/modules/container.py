@@ -10,7 +10,7 @@ from typing import Any, Self
 
 from flambeau.nn.modules.module import Module
 from flambeau.nn.modules.registration import type_name
-from flambeau.nn.parameter import Parameter
+from flambeau.tensor.parameter import Parameter
 from flambeau.tensor.tensor import Tensor
 
 __all__ = ["ModuleDict", "ModuleList", "ParameterDict", "ParameterList", "Sequential"]
@@ -260,7 +260,7 @@ def _pairs(values: Any, kind: str) -> list[tuple[str, Any]]:
                 f"{kind} update sequence element #{place} has length {len(found)}; 2 is required"
             )
         pairs.append(found)
-    return pairs  # type: ignore[return-value]  # checked to be pairs
+    return pairs
 
 
 def _as_parameter(value: Any) -> Any:
@@ -404,7 +404,7 @@ class ParameterDict(Module):
 
     def get(self, key: str, default: Any = None) -> Any:
         """The value of `key`, or `default`."""
-        return self[key] if key in self else default
+        return getattr(self, key) if key in self._keys else default
 
     def pop(self, key: str) -> Any:
         """Take a value out and return it."""

@@ -22,7 +22,7 @@ class _Dropout(Module):
         self.inplace = inplace
 
     def forward(self, input: Tensor) -> Tensor:  # noqa: A002  # PyTorch's name
-        return type(self).run(input, self.p, self.training, self.inplace)  # type: ignore[no-any-return]  # a function on tensors
+        return type(self).run(input, self.p, self.training, self.inplace)
 
     def extra_repr(self) -> str:
         return f"p={self.p}, inplace={self.inplace}"

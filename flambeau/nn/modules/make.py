@@ -7,8 +7,8 @@ from typing import Any
 
 import numpy
 
-from flambeau.nn.parameter import Parameter
 from flambeau.tensor.device import get_default_dtype, resolve
+from flambeau.tensor.parameter import Parameter
 from flambeau.tensor.tensor import Tensor
 
 

@@ -74,7 +74,7 @@ class Module(Stateful):
                 parameter._grad = None
             else:
                 gradient = parameter._grad.detach()
-                gradient.zero_()  # type: ignore[attr-defined]  # attached by ops/
+                gradient.zero_()
                 parameter._grad = gradient
 
     # conversion --------------------------------------------------------------------------------
@@ -118,13 +118,13 @@ class Module(Stateful):
 
         def convert(tensor: Tensor) -> Tensor:
             wanted = dtype if tensor.dtype.is_floating_point else None
-            return tensor.to(device=where, dtype=wanted)  # type: ignore[attr-defined, no-any-return]  # attached by ops/
+            return tensor.to(device=where, dtype=wanted)
 
         return self._apply(convert)
 
     def type(self, dst_type: DType) -> Self:
         """Convert all parameters and buffers to a dtype."""
-        return self._apply(lambda tensor: tensor.to(dst_type))  # type: ignore[attr-defined, no-any-return]  # attached by ops/
+        return self._apply(lambda tensor: tensor.to(dst_type))
 
     def float(self) -> Self:
         """Convert floating-point tensors to float32."""

@@ -8,7 +8,7 @@ from flambeau.nn import functional as F  # noqa: N812  # as everyone calls it
 from flambeau.nn import init
 from flambeau.nn.modules.make import empty_parameter, repeated
 from flambeau.nn.modules.module import Module
-from flambeau.nn.parameter import Parameter
+from flambeau.tensor.parameter import Parameter
 from flambeau.tensor.tensor import Tensor
 
 __all__ = ["GroupNorm", "LayerNorm", "RMSNorm"]

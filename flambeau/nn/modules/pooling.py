@@ -134,7 +134,7 @@ class _AvgPool(Module):
         self.divisor_override = divisor_override
 
     def forward(self, input: Tensor) -> Tensor:  # noqa: A002  # PyTorch's name
-        return type(self).run(  # type: ignore[no-any-return]  # a function on tensors
+        return type(self).run(
             input,
             self.kernel_size,
             self.stride,
@@ -168,7 +168,7 @@ class _AdaptiveAvgPool(Module):
         self.output_size = output_size
 
     def forward(self, input: Tensor) -> Tensor:  # noqa: A002  # PyTorch's name
-        return type(self).run(input, self.output_size)  # type: ignore[no-any-return]  # a function on tensors
+        return type(self).run(input, self.output_size)
 
     def extra_repr(self) -> str:
         return f"output_size={self.output_size}"

@@ -6,7 +6,7 @@ from collections import OrderedDict
 from typing import Any
 
 from flambeau.nn.modules.hooks import Hooked
-from flambeau.nn.parameter import Buffer, Parameter
+from flambeau.tensor.parameter import Buffer, Parameter
 from flambeau.tensor.tensor import Tensor
 
 _TYPE_NAMES = {
@@ -147,7 +147,7 @@ class Registry(Hooked):
                 )
             kept = name not in held.get("_non_persistent_buffers_set", ())
             if isinstance(value, Buffer):
-                kept = value.persistent  # type: ignore[attr-defined]  # set by Buffer()
+                kept = value.persistent
             self.register_buffer(name, value, kept)
         else:
             object.__setattr__(self, name, value)

@@ -9,7 +9,7 @@ from flambeau.nn import functional as F  # noqa: N812  # as everyone calls it
 from flambeau.nn import init
 from flambeau.nn.modules.make import empty_parameter
 from flambeau.nn.modules.module import Module
-from flambeau.nn.parameter import Parameter
+from flambeau.tensor.parameter import Parameter
 from flambeau.tensor.tensor import Tensor
 
 __all__ = ["Embedding"]
@@ -64,7 +64,7 @@ class Embedding(Module):
         init.normal_(self.weight)
         if self.padding_idx is not None:
             with no_grad():
-                self.weight[self.padding_idx].fill_(0)  # type: ignore[index]  # attached by ops/
+                self.weight[self.padding_idx].fill_(0)
 
     def forward(self, input: Tensor) -> Tensor:  # noqa: A002  # PyTorch's name
         return F.embedding(
@@ -105,7 +105,7 @@ class Embedding(Module):
         """An Embedding over a given table of shape (num_embeddings, embedding_dim)."""
         if embeddings.ndim != 2:
             raise AssertionError("Embeddings parameter is expected to be 2-dimensional")
-        rows, columns = (int(each) for each in embeddings.shape)  # type: ignore[call-overload]  # ints
+        rows, columns = (int(each) for each in embeddings.shape)
         return cls(
             rows,
             columns,

@@ -8,7 +8,7 @@ from typing import Any, NamedTuple, cast
 
 from flambeau.autograd.mode import no_grad
 from flambeau.nn.modules.traversal import Traversal
-from flambeau.nn.parameter import Parameter
+from flambeau.tensor.parameter import Parameter
 from flambeau.tensor.tensor import Tensor
 from flambeau.utils.hooks import RemovableHandle
 
@@ -66,9 +66,8 @@ class Stateful(Traversal):
         self, hook: Callable[..., Any], with_module: bool = False
     ) -> RemovableHandle:
         """Call `hook` with the arguments of _load_from_state_dict before it."""
-        return _register(
-            self._load_state_dict_pre_hooks, _WithModule(hook) if with_module else hook
-        )
+        entry: Any = _WithModule(hook) if with_module else hook
+        return _register(self._load_state_dict_pre_hooks, entry)
 
     def register_load_state_dict_pre_hook(self, hook: Callable[..., Any]) -> RemovableHandle:
         """As _register_load_state_dict_pre_hook, with the module as the first argument."""
@@ -198,7 +197,7 @@ class Stateful(Traversal):
                 f"object from checkpoint but received {type(value)}"
             )
         if tensor.ndim == 0 and tuple(value.shape) == (1,):
-            value = value[0]  # type: ignore[index]  # attached by ops/
+            value = value[0]
         if value.shape != tensor.shape:
             return (
                 f"size mismatch for {key}: copying a param with shape {value.shape} from "
@@ -209,8 +208,8 @@ class Stateful(Traversal):
                 if assign:
                     setattr(self, name, _assignable(tensor, value))
                 else:
-                    tensor.copy_(value)  # type: ignore[attr-defined]  # attached by ops/
-        except Exception as error:
+                    tensor.copy_(value)
+        except Exception as error:  # noqa: BLE001  # whatever it was is reported with the rest
             return (
                 f'While copying the parameter named "{key}", whose dimensions in the model are '
                 f"{tensor.shape} and whose dimensions in the checkpoint are {value.shape}, an "

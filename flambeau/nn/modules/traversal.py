@@ -6,7 +6,7 @@ from collections.abc import Callable, Iterable, Iterator
 from typing import TYPE_CHECKING, Any, cast
 
 from flambeau.nn.modules.registration import Registry
-from flambeau.nn.parameter import Parameter
+from flambeau.tensor.parameter import Parameter
 from flambeau.tensor.tensor import Tensor
 
 if TYPE_CHECKING:

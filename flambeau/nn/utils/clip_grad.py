@@ -82,7 +82,7 @@ def get_total_norm(
         return tensor(0.0)
     with no_grad():
         first = found[0].device
-        total: Tensor = _total_norm([each.to(first) for each in found], float(norm_type))  # type: ignore[attr-defined]  # attached by ops/
+        total: Tensor = _total_norm([each.to(first) for each in found], float(norm_type))
         if error_if_nonfinite and not math.isfinite(float(total._to_numpy())):
             raise RuntimeError(
                 f"The total norm of order {norm_type} for gradients from `parameters` is "
@@ -120,7 +120,7 @@ def clip_grads_with_norm_(
     """Scale the gradients in place by max_norm / total_norm where that is below 1."""
     gradients = _gradients(parameters)
     if gradients:
-        factor: Any = float(max_norm) / (total_norm + 1e-6)  # type: ignore[operator]  # attached by ops/
+        factor: Any = float(max_norm) / (total_norm + 1e-6)
         _apply(_scaled, gradients, {"factor": factor.clamp(max=1.0)})
 
 

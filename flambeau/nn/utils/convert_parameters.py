@@ -24,5 +24,5 @@ def vector_to_parameters(vec: Any, parameters: Iterable[Any]) -> None:
     start = 0
     for each in parameters:
         count = each.numel()
-        each.data = vec[start : start + count].view_as(each).data  # type: ignore[index]  # attached by ops/
+        each.data = vec[start : start + count].view_as(each).data
         start += count

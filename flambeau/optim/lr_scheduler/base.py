@@ -21,7 +21,7 @@ EPOCH_WARNING = (
 def group_values(optimizer: Optimizer, key: str) -> list[Any]:
     """group[key] of every group; tensors are copied."""
     values = [group[key] for group in optimizer.param_groups]
-    return [each.clone() if isinstance(each, Tensor) else each for each in values]  # type: ignore[attr-defined]  # attached by ops/
+    return [each.clone() if isinstance(each, Tensor) else each for each in values]
 
 
 def set_value(group: dict[str, Any], key: str, value: Any) -> None:
@@ -65,7 +65,7 @@ class LRScheduler:
         for place, group in enumerate(optimizer.param_groups):
             if last_epoch == -1:
                 lr = group["lr"]
-                group.setdefault("initial_lr", lr.clone() if isinstance(lr, Tensor) else lr)  # type: ignore[attr-defined]  # attached by ops/
+                group.setdefault("initial_lr", lr.clone() if isinstance(lr, Tensor) else lr)
             elif "initial_lr" not in group:
                 raise KeyError(
                     f"param 'initial_lr' is not specified in param_groups[{place}] when resuming "

@@ -137,7 +137,7 @@ class MultiStepLR(_Factored):
     def _factor(self) -> float | None:
         if self.last_epoch not in self.milestones:
             return None
-        return self.gamma ** self.milestones[self.last_epoch]  # type: ignore[no-any-return]  # a float
+        return self.gamma ** self.milestones[self.last_epoch]
 
     def _get_closed_form_lr(self) -> Rates:
         passed = bisect_right(sorted(self.milestones.elements()), self.last_epoch)

@@ -83,7 +83,7 @@ def _like_mapping(first: Any, found: dict[Any, Any]) -> Any:
             made = copy.copy(first)
             made.update(found)
             return made
-        return type(first)(found)  # type: ignore[call-arg]  # most mappings take one
+        return type(first)(found)
     except TypeError:
         return found
 
@@ -96,7 +96,7 @@ def _like_sequence(first: Any, found: list[Any]) -> Any:
             for place, each in enumerate(found):
                 made[place] = each
             return made
-        return type(first)(found)  # type: ignore[call-arg]  # most sequences take one
+        return type(first)(found)
     except TypeError:
         return found
 

@@ -149,7 +149,7 @@ class WorkerIterator:
         while True:
             patience = min(_PATIENCE, limit - waited) if limit else _PATIENCE
             try:
-                return self._results.get(timeout=patience)  # type: ignore[no-any-return]  # put by run
+                return self._results.get(timeout=patience)
             except queue.Empty:
                 self._check_alive()
             waited += patience

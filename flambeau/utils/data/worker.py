@@ -17,7 +17,7 @@ from typing import Any
 
 import numpy
 
-from flambeau import device as devices
+from flambeau.device import base as devices
 from flambeau.tensor.device import default_device_name, set_default_device
 from flambeau.utils.data.fetch import make_fetcher
 from flambeau.utils.data.randomness import seed_everything
@@ -125,7 +125,7 @@ def run(job: Job, number: int, tasks: Any, results: Any) -> None:
         _Here.info = WorkerInfo(number, job.num_workers, seed, job.dataset)
         if job.init_fn is not None:
             job.init_fn(number)
-    except Exception:
+    except Exception:  # noqa: BLE001  # it travels to the main process
         trouble = failure(number)
     try:
         while True:
@@ -147,7 +147,7 @@ def run(job: Job, number: int, tasks: Any, results: Any) -> None:
                 batch = fetcher.fetch(indices)
             except StopIteration:
                 batch = Ended() if job.iterable else failure(number)
-            except Exception:
+            except Exception:  # noqa: BLE001  # it travels to the main process
                 batch = failure(number)
             results.put((place, batch))
     except KeyboardInterrupt:  # the main process handles it
