@@ -229,6 +229,9 @@ class Lowering:
         if code is None:
             code = len(self.errors) + 1
             self.errors[code] = entry
+        for each in self.scopes[-1]:
+            if isinstance(each, Check) and each.condition is condition and each.code == code:
+                return
         self.scopes[-1].append(Check(condition, code, detail))
 
     def fold(
@@ -242,7 +245,7 @@ class Lowering:
         axes = tuple([Axis(extent) for extent in extents])
         self.scopes.append([])
         value = yield from make(tuple([self.indices.axis(each) for each in axes]))
-        if self.scopes.pop():  # a Fold holds no Check: they go into a loop of their own
+        if self.leave_checks(axes):
             again = tuple([Axis(extent) for extent in extents])
             self.scopes.append([])
             yield from make(tuple([self.indices.axis(each) for each in again]))
@@ -250,6 +253,22 @@ class Lowering:
         folded = Fold(axes, kind, value, dtype)
         self.body.append(folded)
         return Value("result", (), dtype, folded)
+
+    def leave_checks(self, axes: Sequence[Axis]) -> bool:
+        """Leave a scope over `axes` that cannot hold Checks, as a Fold's value cannot.
+
+        Checks that do not depend on the axes go one scope further out. Whether there were others:
+        they are to be made again, in a Loop over axes of their own.
+        """
+        inner = set(axes)
+        again = False
+        for statement in self.scopes.pop():
+            assert isinstance(statement, Check)
+            if _axes_under((statement.condition, statement.detail)) & inner:
+                again = True
+            else:
+                self.scopes[-1].append(statement)
+        return again
 
     # demand ---------------------------------------------------------------------------------
 
@@ -462,6 +481,29 @@ def _merge_statement(statement: Statement, merging: _Merging) -> Statement:
         axes = merging.merge(tuple([each for each in statement.axes if each.extent != 1]))
         return replace(statement, axes=axes, body=body)
     return statement
+
+
+def _axes_under(values: Sequence[Value]) -> set[Axis]:
+    """The axes that values depend on while their indices are still symbolic."""
+    found: set[Axis] = set()
+    done: set[Value] = set()
+    stack = list(values)
+    while stack:
+        value = stack.pop()
+        if value in done:
+            continue
+        done.add(value)
+        stack.extend(value.args)
+        linears = [value.payload] if value.op == "index" else []
+        while linears:
+            for atom, _ in linears.pop().terms:
+                if atom.kind == "axis":
+                    found.add(atom.payload)
+                elif atom.kind == "value":
+                    stack.append(atom.payload)
+                elif atom.kind in ("divide", "modulo"):
+                    linears.append(atom.payload)
+    return found
 
 
 def runtime_scalar(value: Any) -> int | None:

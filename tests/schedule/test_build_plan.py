@@ -238,7 +238,16 @@ def test_gather():
 def test_gather_out_of_range():
     x, index = buffer(4, 2), buffer(3, dtype=d.int64)
     whole = node(op.GATHER, (x, index), (0,), (), ("user.py", 3))
-    for outputs in ((whole,), (g.reduce("add", whole, (0,)),)):
+    repeated = g.mul(g.expand(g.reshape(whole, (3, 1, 2)), (3, 4, 2)), buffer_ones(4, 2))
+    for outputs in (
+        (whole,),
+        (g.reduce("add", whole, (0,)),),
+        (g.reduce("add", repeated, (1,)),),
+        (g.sort(whole, 1)[0],),
+        (g.sort(whole, 0)[0],),
+        (g.scan("add", whole, 1),),
+        (g.matmul(g.permute(whole, (1, 0)), whole),),
+    ):
         program = build(Graph((x, index), outputs))
         given = np.ones((4, 2), np.float32)
         run(program, [given, np.array([0, 3, 1])])
@@ -262,8 +271,8 @@ def test_scatter_out_of_range():
         run(program, [np.zeros(4, np.float32), np.array([0, 4])])
 
 
-def buffer_ones(count: int) -> Node:
-    return g.full((count,), 1.0, d.float32)
+def buffer_ones(*shape: int) -> Node:
+    return g.full(shape, 1.0, d.float32)
 
 
 def test_runtime_scalars_and_starts():
