@@ -31,6 +31,8 @@ def exp(input: Tensor) -> Any:
 @fused(saves="result", gradient=lambda y, g: g * y * math.log(2))
 def _exp2(x: Any) -> Any:
     """2ⁿ made of bits, times e to the rest."""
+    bound = 2.0 * _LAYOUT[x.dtype][2]
+    x = x.clamp(-bound, bound)
     return _power_of_two_times(record(op.FLOOR, (x + 0.5,)), lambda n: exp((x - n) * math.log(2)))
 
 
@@ -40,14 +42,13 @@ _LAYOUT = {dtypes.float32: (dtypes.int32, 23, 127), dtypes.float64: (dtypes.int6
 def _power_of_two_times(whole: Any, rest: Any) -> Any:
     """2 to the power `whole` times rest(whole), in two factors so that neither overflows early."""
     bits, mantissa, bias = _LAYOUT[whole.dtype]
-    bounded = whole.clamp(-2.0 * bias, 2.0 * bias + 1)
-    half = record(op.FLOOR, (bounded * 0.5,))
+    half = record(op.FLOOR, (whole * 0.5,))
 
     def factor(exponent: Any) -> Any:
         biased = (exponent + float(bias)).to(bits)
         return record(op.BITCAST, (biased * (1 << mantissa),), (whole.dtype,))
 
-    return rest(whole) * factor(half) * factor(bounded - half)
+    return rest(whole) * factor(half) * factor(whole - half)
 
 
 @public(inplace=True)
@@ -79,7 +80,9 @@ def _log1p(x: Any) -> Any:
     """log u · x / (u - 1) with u = 1 + x rounded: the rounding cancels (W. Kahan)."""
     u = 1 + x
     small = u - 1
-    return where(small == 0, x, where(isinf(u), x, log(u) * (x / where(small == 0, 1.0, small))))
+    return where(
+        small == 0, x, where(u == math.inf, x, log(u) * (x / where(small == 0, 1.0, small)))
+    )
 
 
 @public(inplace=True)
@@ -217,10 +220,10 @@ def _hypot(x: Any, y: Any) -> Any:
     """The greater times √(1 + (smaller / greater)²): no overflow."""
     x, y = x.abs(), y.abs()
     greater, smaller = record(op.MAX, (x, y)), -record(op.MAX, (-x, -y))
-    plain = (greater == 0) | isinf(greater)
-    ratio = smaller / where(plain, 1.0, greater)
-    infinite = where(isinf(x) | isinf(y), float("inf"), greater)
-    return where(plain, infinite, greater * sqrt(1 + ratio * ratio))
+    nothing = greater == 0
+    ratio = smaller / where(nothing, 1.0, greater)
+    length = where(nothing, 0.0, greater * sqrt(1 + ratio * ratio))
+    return where(isinf(x) | isinf(y), math.inf, length)
 
 
 @public(inplace=True)

@@ -84,9 +84,7 @@ class _Format:
             self.scientific = OPTIONS.sci_mode
 
     def __call__(self, value: Any) -> str:
-        if not self.floating:
-            text = str(value)
-        elif not math.isfinite(value):
+        if not self.floating or not math.isfinite(value):
             text = str(value)
         elif self.scientific:
             text = f"{value:.{OPTIONS.precision}e}"

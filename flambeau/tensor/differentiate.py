@@ -10,12 +10,12 @@ import numpy
 from flambeau.autograd import engine, published
 from flambeau.autograd.mode import STATE
 from flambeau.device import base as devices
-from flambeau.graph import build
-from flambeau.graph.history import History
+from flambeau.graph import build, op
+from flambeau.graph.history import History, is_leaf
 from flambeau.graph.node import Node
 from flambeau.schedule import flush
 from flambeau.tensor.attach import method
-from flambeau.tensor.record import FIRST_NAN
+from flambeau.tensor.record import FIRST_NAN, derive
 from flambeau.tensor.tensor import Tensor
 
 
@@ -40,7 +40,10 @@ def _root_gradient(root: Tensor, gradient: Tensor | None) -> Node:
             f"Mismatch in shape: grad_output has a shape of {gradient.shape} and output has a "
             f"shape of {root.shape}."
         )
-    return build.cast(gradient._read(), root.dtype)
+    given = gradient._read()
+    if is_leaf(given):  # what comes back must not end there, should a gradient be the given one
+        given = derive(op.RESHAPE, (given,), (given.shape,))
+    return build.cast(given, root.dtype)
 
 
 def _run(
@@ -231,7 +234,7 @@ class GradientFunction:
     """What grad_fn shows: the operation that made a tensor, and what it was made of."""
 
     def __init__(self, node: Node) -> None:
-        self._node = node
+        self._node = node.inputs[0] if node.op is op.PICK and node.inputs else node
 
     def name(self) -> str:
         words = "".join(part.capitalize() for part in self._node.op.name.split("_"))
