@@ -67,6 +67,18 @@ _LATER |= dict.fromkeys(
 )
 """Functions that are imported when they are first asked for, and where they are."""
 
+_IN_PLACE = frozenset(
+    """
+    abs_ acos_ acosh_ addmv_ arccos_ arccosh_ arcsin_ arcsinh_ arctan_ arctanh_ asin_ asinh_ atan_
+    atanh_ ceil_ clamp_ clamp_max_ clamp_min_ clip_ cos_ cosh_ deg2rad_ erf_ erfc_ exp2_ exp_
+    expm1_ fill_ fix_ floor_ frac_ index_put_ log10_ log1p_ log2_ log_ logit_ nan_to_num_ neg_
+    negative_ rad2deg_ reciprocal_ relu_ round_ rsqrt_ sigmoid_ sin_ sinc_ sinh_ sqrt_ square_ tan_
+    tanh_ trunc_ xlogy_ zero_ dropout_ alpha_dropout_ feature_dropout_ feature_alpha_dropout_
+    detach_ celu_ rrelu_ selu_ threshold_ resize_as_ ldexp_
+    """.split()
+)
+"""In-place operations that PyTorch has as functions, too; the others are methods only."""
+
 inf = math.inf
 nan = math.nan
 pi = math.pi
@@ -86,8 +98,13 @@ def _collect() -> dict[str, Any]:
     names |= {name: getattr(_mode, name) for name in _MODES}
     for found in pkgutil.iter_modules(ops.__path__):
         module = importlib.import_module(f"{ops.__name__}.{found.name}")
-        names |= {name: getattr(module, name) for name in getattr(module, "__all__", ())}
+        public = getattr(module, "__all__", ())
+        names |= {name: getattr(module, name) for name in public if _is_function(name)}
     return names
+
+
+def _is_function(name: str) -> Any:
+    return not name.endswith("_") or name in _IN_PLACE
 
 
 # Last, so that torch.tensor and torch.device are these, not the layers of the same names.
