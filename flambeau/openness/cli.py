@@ -159,6 +159,7 @@ def _evaluate(arguments: argparse.Namespace) -> int:
 
     table = _table(arguments)
     results: list[dict[str, Any]] = []
+    seen: dict[str, str] = {}
     status = GOOD
     for path in arguments.files:
         name = display_name(str(path))
@@ -169,6 +170,10 @@ def _evaluate(arguments: argparse.Namespace) -> int:
             print(f"flambeau openness: {error}", file=sys.stderr)
             results.append({"file": name, "schema_valid": False, "error": str(error)})
             continue
+        first = seen.setdefault(verdict.name.casefold(), name)
+        if first != name:
+            said = f"has the name of {first}; the official tool keeps only the last of the two"
+            print(f"flambeau openness: {name}: {said}", file=sys.stderr)
         results.append({"file": name, **verdict.as_json()})
         if not arguments.json:
             _print_verdict(name, path, arguments.profile, table)

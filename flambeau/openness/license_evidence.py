@@ -209,7 +209,7 @@ def _pyproject(tree: Tree, table: LicenseTable) -> list[LicenseFinding]:
     try:
         project: dict[str, Any] = tomllib.loads(text).get("project", {})
         declared: Any = project.get("license")
-    except (tomllib.TOMLDecodeError, AttributeError):
+    except (tomllib.TOMLDecodeError, AttributeError, RecursionError):
         return []
     if isinstance(declared, dict):
         declared = project["license"].get("text")

@@ -28,6 +28,7 @@ from flambeau.openness.licenses import DATA
 from flambeau.openness.model import load_model
 from flambeau.openness.profiles import RECOMMENDED, evaluate
 from flambeau.openness.tensors import tensor_hashes
+from flambeau.openness.tree import SKIPPED_FOLDERS
 
 Tensors = Mapping[str, Any]
 Save = Callable[[Path, Tensors], None]
@@ -320,7 +321,12 @@ class _Writer:
     def _write_record(self, run: Run, facts: dict[str, Any]) -> None:
         model = load_model(self.folder / layout.MODEL_FILE)
         verdict = evaluate(model)
-        claim = {"mot": verdict.number, "strict": evaluate(model, "strict").number}
+        strict = evaluate(model, "strict")
+        claim = {
+            "mot": verdict.number,
+            "strict": strict.number,
+            "license_list": verdict.table_version,
+        }
         names = list(layout.files_of(self.folder))
         hashes = {name: layout.hash_file(self.folder / name) for name in names}
         parts = [
@@ -369,7 +375,8 @@ def _expand(path: Path) -> Iterator[tuple[Path, str]]:
     """The files of a path and their names in the data folder."""
     if path.is_dir():
         for name in layout.files_of(path):
-            yield path / name, name
+            if not SKIPPED_FOLDERS.intersection(name.split("/")):
+                yield path / name, name
     elif path.is_file():
         yield path, path.name
     else:

@@ -56,7 +56,7 @@ class Tree(Protocol):
     notes: list[str]
 
     def read(self, path: str, limit: int) -> bytes:
-        """The first ``limit`` bytes of a file."""
+        """The first ``limit`` bytes of a file; none, and a note, if it cannot be read."""
         ...
 
 
@@ -160,7 +160,8 @@ class Folder:
             with (self.root / path).open("rb") as stream:
                 return stream.read(limit)
         except OSError as error:
-            raise OpennessError(f"cannot be read: {error.strerror}", path) from error
+            self.notes.append(f"{display_name(path)}: cannot be read: {error.strerror}")
+            return b""
 
 
 @dataclass

@@ -172,7 +172,11 @@ def check_class(root: Path, record: dict[str, Any]) -> Iterator[Finding]:
         verdict = evaluate(model, profile)
         claimed = record["claim"].get(profile)
         what = f"{verdict.label} (profile {profile})"
-        yield _proved(verdict.number == claimed, what, f"class {claimed} is claimed")
+        said = f"class {claimed} is claimed"
+        used = record["claim"].get("license_list")
+        if used != verdict.table_version:
+            said += f", by licence list {used}; this is list {verdict.table_version}"
+        yield _proved(verdict.number == claimed, what, said)
 
 
 def check_licenses(root: Path, record: dict[str, Any]) -> Iterator[Finding]:

@@ -18,6 +18,8 @@ WEIGHT_SUFFIXES: Final = frozenset(
     .params .pdparams .mlmodel""".split()  # noqa: SIM905
 )
 
+_MALFORMED: Final = (ValueError, KeyError, TypeError, AttributeError, RecursionError)
+
 _LFS: Final = re.compile(
     rb"version https://git-lfs\.github\.com/spec/v1\noid sha256:([0-9a-f]{64})\nsize (\d+)"
 )
@@ -61,7 +63,7 @@ def read_header(tree: Tree, file: File) -> WeightHeader | None:
     if file.suffix == ".safetensors":
         return read_safetensors(tree, file)
     if file.suffix == ".gguf":
-        return _read_gguf(head)
+        return _read_gguf(head, file.size)
     if head[:4] == b"PK\x03\x04" and file.suffix in (".bin", ".pt", ".pth", ".ckpt"):
         pickled = b"data.pkl" in head
         return WeightHeader("PyTorch", pickled, "a PyTorch archive (not opened)")
@@ -99,7 +101,7 @@ def read_safetensors(tree: Tree, file: File) -> WeightHeader:
             return WeightHeader(kind, False, f"header of {length} bytes in {file.size}: damaged")
         header = json.loads(tree.read(file.path, 8 + length)[8:].decode("utf-8"))
         return _safetensors_header(cast("dict[str, Any]", header), length, file)
-    except (struct.error, ValueError, KeyError, TypeError, AttributeError, RecursionError) as error:
+    except (struct.error, ArithmeticError, *_MALFORMED) as error:
         return WeightHeader(kind, False, f"not a safetensors file: {error}")
 
 
@@ -115,6 +117,9 @@ def _safetensors_header(header: dict[str, Any], length: int, file: File) -> Weig
         for size in shape:
             count *= size
         elements += count
+        problem = _tensor_problem(tensors[name], count)
+        if problem:
+            return WeightHeader("safetensors", False, f"tensor {name!r:.60}: {problem}")
     reach = 8 + length + max((tensor.end for tensor in tensors.values()), default=0)
     if reach > file.size:
         detail = f"holds {file.size} bytes of {reach}: cut off"
@@ -123,12 +128,32 @@ def _safetensors_header(header: dict[str, Any], length: int, file: File) -> Weig
     return WeightHeader("safetensors", bool(tensors), detail, tensors, metadata)
 
 
+_ELEMENT_BITS: Final = {
+    "BOOL": 8, "U8": 8, "I8": 8, "F8_E4M3": 8, "F8_E5M2": 8, "F8_E8M0": 8, "U16": 16, "I16": 16,
+    "F16": 16, "BF16": 16, "U32": 32, "I32": 32, "F32": 32, "U64": 64, "I64": 64, "F64": 64,
+    "C64": 64, "F4": 4, "F6_E2M3": 6, "F6_E3M2": 6,
+}  # fmt: skip
+
+
+def _tensor_problem(tensor: Tensor, count: int) -> str:
+    """Why a tensor's place in the file cannot be right; empty if it can."""
+    if not 0 <= tensor.begin <= tensor.end or count < 0:
+        return f"bytes {tensor.begin} to {tensor.end} with shape {tensor.shape}"
+    bits = _ELEMENT_BITS.get(tensor.dtype)
+    if bits is None:
+        return f"unknown type {tensor.dtype!r:.20}"
+    if (count * bits + 7) // 8 != tensor.end - tensor.begin:
+        return f"{tensor.end - tensor.begin} bytes for shape {tensor.shape} of {tensor.dtype}"
+    return ""
+
+
+_GGUF_SMALLEST_TENSOR: Final = 24
 _GGUF_SIZES: Final = {0: 1, 1: 1, 2: 2, 3: 2, 4: 4, 5: 4, 6: 4, 7: 1, 10: 8, 11: 8, 12: 8}
 _GGUF_STRING: Final = 8
 _GGUF_ARRAY: Final = 9
 
 
-def _read_gguf(head: bytes) -> WeightHeader:
+def _read_gguf(head: bytes, size: int) -> WeightHeader:
     """Counts and the ``general.*`` texts of a GGUF header, as far as the first bytes reach."""
     if head[:4] != b"GGUF" or len(head) < 24:
         return WeightHeader("GGUF", False, "named .gguf, but has no GGUF header")
@@ -151,7 +176,8 @@ def _read_gguf(head: bytes) -> WeightHeader:
     except (struct.error, IndexError, KeyError):
         metadata = dict(metadata)  # what was read before the end of the head stays
     detail = f"GGUF version {version}, {tensors} tensors"
-    return WeightHeader("GGUF", tensors > 0, detail, {}, metadata)
+    is_possible = 0 < tensors * _GGUF_SMALLEST_TENSOR <= size
+    return WeightHeader("GGUF", is_possible, detail, {}, metadata)
 
 
 def _gguf_text(head: bytes, position: int) -> tuple[str, int]:

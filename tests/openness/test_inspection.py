@@ -8,11 +8,14 @@ import struct
 from pathlib import Path
 
 import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
 
 from flambeau.openness.components import BY_NAME
 from flambeau.openness.errors import OpennessError
 from flambeau.openness.inspection import Inspection, inspect
 from flambeau.openness.profiles import evaluate
+from flambeau.openness.report import make_report
 from flambeau.openness.tree import Folder, Upload
 from tests.openness.support import UPSTREAM
 
@@ -183,7 +186,7 @@ def test_gguf_header(tmp_path: Path) -> None:
     content = b"GGUF" + struct.pack("<IQQ", 3, 5, 2)
     content += text("general.architecture") + struct.pack("<I", 8) + text("llama")
     content += text("general.license") + struct.pack("<I", 8) + text("apache-2.0")
-    inspection = inspect(write(tmp_path / "a", {"model.gguf": content + bytes(100)}))
+    inspection = inspect(write(tmp_path / "a", {"model.gguf": content + bytes(200)}))
     assert proposed(inspection) == {"Model parameters (Final)": "Apache-2.0"}
 
 
@@ -275,3 +278,58 @@ def test_citations_keep_to_their_entry(tmp_path: Path) -> None:
     paper = next(f for f in inspection.doubtful if f.number == 21)
     assert [e.artefact for e in paper.evidence] == ["", "https://arxiv.org/abs/2402.00002"]
     assert paper.evidence[0].line == 5
+
+
+def header(document: object) -> bytes:
+    text = json.dumps(document).encode()
+    return struct.pack("<Q", len(text)) + text
+
+
+DEEP = "[" * 50_000
+HOSTILE: dict[str, str | bytes] = {
+    "infinite.safetensors": header({"w": {"dtype": "F", "shape": [1e999], "data_offsets": [0, 1]}}),
+    "list.safetensors": header([1]),
+    "strange.safetensors": header({"w": 3, "__metadata__": 4}),
+    "negative.safetensors": header({"w": {"dtype": "F", "shape": [], "data_offsets": [-9, -1]}}),
+    "deep.safetensors": struct.pack("<Q", 50_000) + DEEP.encode(),
+    "huge.safetensors": struct.pack("<Q", 1 << 63) + b"{}",
+    "short.gguf": b"GGUF" + bytes(3),
+    "long.gguf": b"GGUF" + struct.pack("<IQQ", 3, 1 << 60, 1 << 60) + b"\xff" * 100,
+    "model.onnx": b"",
+    "model.bin": b"PK\x03\x04",
+    "notebook.ipynb": DEEP,
+    "train.ipynb": '{"cells": [{"cell_type": "code"}, 3]}',
+    "results.json": DEEP,
+    "config.json": '{"architectures": [',
+    "pyproject.toml": "project = 3",
+    "sub/pyproject.toml": "a = " + DEEP,
+    "README.md": "---\nlicense: {a: 1}\ndatasets: {b: 2}\nmodel_name: [1]\nmodel-index: 7\n"
+    "pipeline_tag: [x]\n---\n# \n" + "#" * 1000 + "\n```\n@\ntitle={",
+    "LICENSE": "\0" * 100,
+    "LICENSE-CODE": "(" * 10_000,
+    "LICENSES/x.txt": "a b " * 60_000,
+    "src/a.py": "# SPDX-License-Identifier: ((((\nclass A(Module): pass\n",
+    "mof.yml": "release: {components: [{name: Datasets, component_path: ../../etc, license: []}]}",
+    "data/README.md": "",
+    "data/train.csv": "",
+    "-rf.py": "\ud800".encode("utf-8", "surrogatepass"),
+    "a\nb.py": "loss.backward()\n",
+}
+
+
+def test_hostile_files_give_a_valid_proposal(tmp_path: Path) -> None:
+    inspection = inspect(write(tmp_path / "hostile", HOSTILE))
+    assert evaluate(inspection.model, "strict").schema_errors == []
+    assert "Model parameters (Final)" not in proposed(inspection)
+    assert json.dumps(inspection.as_json())
+    report = make_report(inspection.model, "mot", None, inspection)
+    assert report.as_html()
+    assert "\na\nb" not in report.as_markdown()
+
+
+@settings(max_examples=60, deadline=None)
+@given(st.dictionaries(st.sampled_from(sorted(FULL)), st.binary(max_size=300)))
+def test_any_content_gives_a_valid_proposal(contents: dict[str, bytes]) -> None:
+    tree = Upload("fuzz", {name: (len(raw), raw) for name, raw in contents.items()})
+    errors = [note.message for note in evaluate(inspect(tree).model).schema_errors]
+    assert all("refuses an empty list" in message for message in errors)
