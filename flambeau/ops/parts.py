@@ -32,6 +32,13 @@ def part(input: Tensor, axis: int, start: int, extent: int, step: int = 1) -> Te
     return input._view_as(input._layout().sliced(starts, sizes, steps))
 
 
+def _together(parts: list[Tensor], function: str) -> tuple[Tensor, ...]:
+    """Views that were made at once: PyTorch forbids writing into them where gradients flow."""
+    for number, each in enumerate(parts):
+        each._origin = f"Output {number} of {function}"
+    return tuple(parts)
+
+
 @method()
 def narrow(input: Tensor, dim: int, start: Any, length: int) -> Tensor:
     """`length` elements from `start` along `dim`. A view."""
@@ -83,8 +90,9 @@ def split_with_sizes(input: Tensor, split_sizes: Sequence[int], dim: int = 0) ->
             f"split_with_sizes expects split_sizes to sum exactly to {shape[axis]} (input "
             f"tensor's size at dimension {axis}), but got split_sizes={list(sizes)}"
         )
-    starts = [sum(sizes[:place]) for place in range(len(sizes))]
-    return tuple([part(input, axis, *each) for each in zip(starts, sizes, strict=True)])
+    starts = [0, *itertools.accumulate(sizes)]
+    parts = [part(input, axis, *each) for each in zip(starts, sizes, strict=False)]
+    return _together(parts, "Split")
 
 
 @method("split")
@@ -142,7 +150,8 @@ def unbind(input: Tensor, dim: int = 0) -> tuple[Tensor, ...]:
     if not input._type.shape:
         raise RuntimeError("Dimension specified as 0 but tensor has no dimensions")
     axis = axis_of(dim, len(input._type.shape))
-    return tuple([select(input, axis, place) for place in range(input._type.shape[axis])])
+    parts = [select(input, axis, place) for place in range(input._type.shape[axis])]
+    return _together(parts, "Unbind")
 
 
 @method()

@@ -50,9 +50,11 @@ class Tensor(Attached):
         "__dict__",
         "__weakref__",
         "_base",
+        "_counts",
         "_grad",
         "_hooks",
         "_leaf",
+        "_origin",
         "_read_cache",
         "_storage",
         "_tracks",
@@ -67,6 +69,8 @@ class Tensor(Attached):
     _base: Tensor | None
     _leaf: bool
     _tracks: bool
+    _counts: bool  # False for .data: what is written through it, autograd's check does not see
+    _origin: str | None  # what made this view together with others, see ops/parts.py
     _grad: Tensor | None
     _hooks: list[Callable[[Node], Node | None]] | None
     _read_cache: tuple[Node, bool, Node] | None
@@ -87,6 +91,8 @@ class Tensor(Attached):
         self._base = None
         self._leaf = False
         self._tracks = True
+        self._counts = True
+        self._origin = None
         self._grad = None
         self._hooks = None
         self._read_cache = None
@@ -124,6 +130,8 @@ class Tensor(Attached):
         result._view = view
         result._base = self._base if self._base is not None else self
         result._tracks = STATE.enabled and self._tracks
+        result._counts = self._counts
+        result._origin = self._origin
         return result
 
     def _layout(self) -> View:
@@ -211,11 +219,13 @@ class Tensor(Attached):
             source = self._owner()._read() if self._tracks else self._value_node()
             new = derive(op.ASSIGN, (source, value), (self._view.steps,), self._view.starts)
             new.location = value.location
-        if old.requires_grad and not self._tracks and not is_leaf(old):
-            new = derive(op.GRAFT, (new, old))
+        if old.requires_grad and not is_leaf(old) and not (STATE.enabled and self._tracks):
+            new = node(op.GRAFT, (new, old))  # another value; the gradient goes where it went
+            new.requires_grad = True
+            new.history = History()
         new.device = old.device
         storage.node = new
-        storage.version += 1
+        storage.version += self._counts
         if new.buffer is None and not STATE.tracing:
             flush.announce(weakref.ref(storage))
         if new.device == "reference":
@@ -240,6 +250,13 @@ class Tensor(Attached):
                 raise RuntimeError(
                     "a view of a leaf Variable that requires grad is being used in an in-place "
                     "operation. Change it inside no_grad()."
+                )
+            if self._origin is not None and self.requires_grad:
+                raise RuntimeError(
+                    f"{self._origin} is a view and is being modified inplace. This view is the "
+                    "output of a function that returns multiple views. Such functions do not allow "
+                    "the output views to be modified inplace. You should replace the inplace "
+                    "operation by an out-of-place one."
                 )
 
     # facts -------------------------------------------------------------------------------------
@@ -364,9 +381,10 @@ class Tensor(Attached):
         """The same storage and version, without gradient."""
         result = Tensor._make(self._storage, self._type)
         if STATE.tracing:
-            result._storage = Storage(node(op.DETACH, (self._storage.node,)))
+            result._storage = Storage(node(op.DETACH, (self._read(),)))
             return result
         result._tracks = False
+        result._counts = self._counts
         if self._base is not None:
             result._base = self._base.detach()
             result._view = self._view
@@ -374,8 +392,13 @@ class Tensor(Attached):
 
     @property
     def data(self) -> Tensor:
-        """As detach(). Assigning gives this tensor another value without autograd noticing."""
-        return self.detach()
+        """As detach(), but writing through it does not count as a new version.
+
+        Assigning gives this tensor another value without autograd noticing.
+        """
+        result = self.detach()
+        result._counts = False
+        return result
 
     @data.setter
     def data(self, value: Tensor) -> None:
