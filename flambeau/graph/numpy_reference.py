@@ -263,6 +263,12 @@ def scatter(attrs: Attrs, scalars: Scalars, target: Array, index: Array, value: 
     return np.moveaxis(result, 0, axis)
 
 
+def _writable(attrs: Attrs, scalars: Scalars, x: Array) -> Array:
+    """EXPAND that may be written to: whoever does sees to it that nothing is written twice."""
+    strides = np.broadcast_to(x, attrs[0]).strides
+    return np.lib.stride_tricks.as_strided(x, attrs[0], strides)
+
+
 def view(chain: Attrs, scalars: Scalars, x: Array) -> Array:
     """`x` through a chain of movement steps, sharing memory with `x` (which is contiguous)."""
     used = 0
@@ -274,7 +280,7 @@ def view(chain: Attrs, scalars: Scalars, x: Array) -> Array:
         elif name == "RESHAPE":
             x = np.reshape(x, attrs[0], copy=False)  # raises rather than copies
         else:
-            x = {"PERMUTE": permute, "EXPAND": expand}[name](tuple(attrs), (), x)
+            x = {"PERMUTE": permute, "EXPAND": _writable}[name](tuple(attrs), (), x)
     return x
 
 
