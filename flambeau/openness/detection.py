@@ -12,7 +12,7 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from typing import Any, Final, cast
 
-from flambeau.openness.errors import as_list, display_name
+from flambeau.openness.errors import as_list
 from flambeau.openness.evidence import Confidence, Evidence, Found
 from flambeau.openness.model_card import Card, Section, parse_card
 from flambeau.openness.tree import File, Tree, text_of
@@ -468,12 +468,3 @@ DETECTORS: Final[tuple[Callable[[Findings], None], ...]] = (
     detect_data,
     detect_the_rest,
 )
-
-
-def summary(findings: Findings) -> list[str]:
-    """One line per component found; for people."""
-    return [
-        f"{number}: {display_name(e.file)}:{e.line or ''} {e.confidence} {e.text}"
-        for number, found in sorted(findings.components.items())
-        for e in found.sorted_evidence()
-    ]

@@ -9,7 +9,7 @@ from typing import Any, Final
 
 from flambeau.openness.components import ContentType
 from flambeau.openness.detection import CODE_SUFFIXES, Findings
-from flambeau.openness.errors import OpennessError, as_list, display_name
+from flambeau.openness.errors import OpennessError, as_list
 from flambeau.openness.evidence import Confidence, Evidence
 from flambeau.openness.license_text import MAXIMUM_BYTES, TextMatch, decode_license, identify_text
 from flambeau.openness.licenses import LicenseTable
@@ -219,9 +219,3 @@ def _pyproject(tree: Tree, table: LicenseTable) -> list[LicenseFinding]:
     line = text.count("\n", 0, at) + 1 if at >= 0 else None
     evidence = Evidence(f"the project declares {declared!r}", "likely", "pyproject.toml", line)
     return [_declaration(declared, "", "code", evidence, table)]
-
-
-def show(finding: LicenseFinding) -> str:
-    """One line for people."""
-    covers = finding.content_type or (f"{display_name(finding.scope)}/" if finding.scope else "all")
-    return f"{finding.name or '?'} for {covers}: {finding.evidence.text}"

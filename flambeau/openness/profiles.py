@@ -10,7 +10,6 @@ from typing import Any, Final
 from flambeau.openness.components import (
     BY_NUMBER,
     BY_WEIGHT,
-    CLASS_LABELS,
     RESEARCH_PAPER,
     ROMAN,
     TECHNICAL_REPORT,
@@ -170,8 +169,3 @@ def _article(name: str) -> str:
     if name.endswith(("s", "code", "data")) or "parameters" in name:
         return f"the {name}"
     return f"{'an' if name[0] in 'aeiou' else 'a'} {name}"
-
-
-def class_name(number: int) -> str:
-    """The official label of a class."""
-    return CLASS_LABELS[number]
