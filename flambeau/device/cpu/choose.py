@@ -11,7 +11,8 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from functools import lru_cache
 
-from flambeau.device.cpu.values import Values, linear_terms
+from flambeau.device.cpu.access import linear_terms
+from flambeau.device.cpu.values import Values
 from flambeau.kernel.ir import Axis, Check, Fold, Kernel, Loop, Sort, Statement, Store, Value
 from flambeau.kernel.tile import reachable as reachable_values
 
@@ -118,7 +119,7 @@ class Chooser:
         return [axis] if axis.extent > 1 and self._independent(statement.body, axis) else []
 
     def _independent(self, body: Sequence[Statement], axis: Axis) -> bool:
-        """Whether the points of a Loop's axis may run at once: each stores an element of its own."""
+        """Whether a Loop's points may run at once: each stores an element of its own."""
         for each in body:
             if isinstance(each, Sort):
                 return False

@@ -104,13 +104,15 @@ class ContractionRenderer:
         low_block: Int = 0
         high_block: Int = t.blocks
         if t.splits > 1:
-            part = self._part(item, t.splits)
-            item = self._rest(item, t.splits)
-            low_block = self._rest(self._product(part, t.blocks), t.splits)
-            high_block = self._rest(self._product(self._sum(part, 1), t.blocks), t.splits)
-            number = self._sum(self._product(part, self.tiles), item)
+            part = self.emitter.part(item, t.splits)
+            item = self.emitter.rest(item, t.splits)
+            low_block = self.emitter.rest(self.emitter.times(part, t.blocks), t.splits)
+            high_block = self.emitter.rest(
+                self.emitter.times(self.emitter.plus(part, 1), t.blocks), t.splits
+            )
+            number = self.emitter.plus(self.emitter.times(part, self.tiles), item)
             self.tile = self._partial(number)
-        row_block = self._part(item, t.rows.blocks)
+        row_block = self.emitter.part(item, t.rows.blocks)
         self._bind_tile(item)
         first_row, row_panels = self._range(t.rows, row_block)
         first_column, column_panels = self._column_range(item)
@@ -122,9 +124,9 @@ class ContractionRenderer:
             (self.rows, self.packed_rows, first_row, row_panels),
         ):
             each = emitter.open_loop(0, count)
-            number = self._sum(first, each.index)
-            start = self._product(each.index, panels.side.width * t.depth)
-            place = emitter.let(f"getelementptr {t.kind}, ptr {packed}, i64 {start}")
+            number = self.emitter.plus(first, each.index)
+            start = self.emitter.times(each.index, panels.side.width * t.depth)
+            place = emitter.element(t.kind, packed, start)
             if panels.side.along_k:
                 self._pack_along_k(panels, number, place, low, high)
             else:
@@ -144,69 +146,48 @@ class ContractionRenderer:
         of rows in a block of the result."""
         emitter, t = self.emitter, self.tiling
         loop = emitter.open_loop("%begin", "%end")
-        panel = self._part(loop.index, t.rows.block)
-        item = self._rest(loop.index, t.rows.block)
+        panel = self.emitter.part(loop.index, t.rows.block)
+        item = self.emitter.rest(loop.index, t.rows.block)
         self._bind_tile(item)
-        first_row, row_panels = self._range(t.rows, self._part(item, t.rows.blocks))
+        first_row, row_panels = self._range(t.rows, self.emitter.part(item, t.rows.blocks))
         first_column, column_panels = self._column_range(item)
         tile = self._partial(item)
         there = emitter.let(f"icmp slt i64 {panel}, {row_panels}")
         with emitter.branch(there):
             outer = emitter.open_loop(0, column_panels)
-            down = self._product(panel, t.rows.width * self.stride)
-            at = self._sum(down, self._product(outer.index, t.columns.width))
-            place = emitter.let(f"getelementptr {t.kind}, ptr {tile}, i64 {at}")
-            column = self._sum(first_column, outer.index)
-            self._epilogue(place, self._sum(first_row, panel), column)
+            down = self.emitter.times(panel, t.rows.width * self.stride)
+            at = self.emitter.plus(down, self.emitter.times(outer.index, t.columns.width))
+            place = emitter.element(t.kind, tile, at)
+            column = self.emitter.plus(first_column, outer.index)
+            self._epilogue(place, self.emitter.plus(first_row, panel), column)
             emitter.close_loop(outer)
         emitter.close_loop(loop)
 
     def _partial(self, number: str) -> str:
         """Where the partial sums of one item lie."""
         shared = f"%b{self.buffers}"
-        at = self._product(number, self.tile_size)
-        return self.emitter.let(f"getelementptr {self.tiling.kind}, ptr {shared}, i64 {at}")
+        at = self.emitter.times(number, self.tile_size)
+        return self.emitter.element(self.tiling.kind, shared, at)
 
     def _bind_tile(self, item: str) -> None:
         t = self.tiling
-        item = self._rest(self._rest(item, t.rows.blocks), t.columns.blocks)
+        item = self.emitter.rest(self.emitter.rest(item, t.rows.blocks), t.columns.blocks)
         self.values.decode(self.contraction.batch, item)
 
     def _column_range(self, item: str) -> tuple[str, Int]:
         t = self.tiling
-        block = self._part(self._rest(item, t.rows.blocks), t.columns.blocks)
+        block = self.emitter.part(self.emitter.rest(item, t.rows.blocks), t.columns.blocks)
         return self._range(t.columns, block)
-
-    # small arithmetic on names and numbers
-
-    def _part(self, item: str, count: int) -> str:
-        return "0" if count == 1 else self.emitter.let(f"urem i64 {item}, {count}")
-
-    def _rest(self, item: str, count: int) -> str:
-        return item if count == 1 else self.emitter.let(f"udiv i64 {item}, {count}")
-
-    def _sum(self, x: Int, y: Int) -> str:
-        if x in ("0", 0):
-            return str(y)
-        return str(x) if y in ("0", 0) else self.emitter.let(f"add nsw i64 {x}, {y}")
-
-    def _product(self, x: Int, y: int) -> str:
-        if x in ("0", 0) or y == 1:
-            return str(x)
-        return self.emitter.let(f"mul nsw i64 {x}, {y}")
-
-    def _least(self, x: Int, y: Int) -> str:
-        return self.emitter.call("llvm.smin.i64", "i64", [("i64", str(x)), ("i64", str(y))])
 
     def _range(self, side: Side, block: str) -> tuple[str, Int]:
         """The first panel of a block, and how many it has."""
         if side.blocks == 1:
             return "0", side.panels
-        first = self._product(block, side.block)
+        first = self.emitter.times(block, side.block)
         if side.panels % side.block == 0:
             return first, side.block
         left = self.emitter.let(f"sub nsw i64 {side.panels}, {first}")
-        return first, self._least(left, side.block)
+        return first, self.emitter.least(left, side.block)
 
     # blocks of k
 
@@ -215,14 +196,14 @@ class ContractionRenderer:
         t, k = self.tiling, self.contraction.k
         inner = t.depth // t.chunk
         extent = k[t.split].extent
-        outer = self._rest(block, t.chunks)
+        outer = self.emitter.rest(block, t.chunks)
         self.values.decode(k[: t.split], outer)
         if t.chunks == 1:
             return 0, extent, extent * inner
-        low = self._product(self._part(block, t.chunks), t.chunk)
-        high = self._least(self._sum(low, t.chunk), extent)
+        low = self.emitter.times(self.emitter.part(block, t.chunks), t.chunk)
+        high = self.emitter.least(self.emitter.plus(low, t.chunk), extent)
         steps = self.emitter.let(f"sub nsw i64 {high}, {low}")
-        return low, high, self._product(steps, inner)
+        return low, high, self.emitter.times(steps, inner)
 
     def _k_nest(self, low: Int, high: Int, lanes: int, body: Callable[[str, int], None]) -> None:
         """Run body(position in the block, how many steps) over a block of k; with lanes > 1 the
@@ -253,8 +234,8 @@ class ContractionRenderer:
             return
         loop = emitter.open_loop(low, high)
         self.values.bind(axis, Operand(loop.index, INDEX))
-        past = loop.index if low == 0 else emitter.let(f"sub nsw i64 {loop.index}, {low}")
-        inner = self._sum(position, self._product(past, stride))
+        past = emitter.minus(loop.index, low)
+        inner = self.emitter.plus(position, self.emitter.times(past, stride))
         self._k_level(number + 1, inner, low, high, lanes, body)
         emitter.close_loop(loop)
 
@@ -271,11 +252,11 @@ class ContractionRenderer:
         whole = axis.extent // lanes * lanes
         rest = axis.extent - whole
         if whole:
-            top: Int = whole if high == axis.extent else self._least(high, whole)
+            top: Int = whole if high == axis.extent else self.emitter.least(high, whole)
             loop = emitter.open_loop(low, top, lanes, (), lanes, None)
             self.values.bind(axis, Operand(loop.index, INDEX, lanes, 1))
-            past = loop.index if low == 0 else emitter.let(f"sub nsw i64 {loop.index}, {low}")
-            body(self._sum(position, past), lanes)
+            past = emitter.minus(loop.index, low)
+            body(self.emitter.plus(position, past), lanes)
             emitter.close_loop(loop)
         if not rest:
             return
@@ -286,8 +267,8 @@ class ContractionRenderer:
             bits = ", ".join("i1 true" if lane < rest else "i1 false" for lane in range(lanes))
             emitter.push(lanes, f"<{bits}>")
             self.values.bind(axis, Operand(str(whole), INDEX, lanes, 1))
-            past = str(whole) if low == 0 else emitter.let(f"sub nsw i64 {whole}, {low}")
-            body(self._sum(position, past), rest)
+            past = emitter.minus(whole, low)
+            body(self.emitter.plus(position, past), rest)
             emitter.pop()
 
     # packing
@@ -299,12 +280,12 @@ class ContractionRenderer:
         lanes = panels.open_lanes(panel, loop.index)
         spot = place
         if side.per_panel > 1:
-            at = self._product(loop.index, side.segment)
-            spot = emitter.let(f"getelementptr {self.tiling.kind}, ptr {place}, i64 {at}")
+            at = self.emitter.times(loop.index, side.segment)
+            spot = emitter.element(self.tiling.kind, place, at)
 
         def body(position: str, _: int) -> None:
             name = emitter.spread(self.values.value(side.value), lanes)
-            self._put(name, lanes, side.segment, spot, self._product(position, side.width))
+            self._put(name, lanes, side.segment, spot, self.emitter.times(position, side.width))
 
         self._k_nest(low, high, 1, body)
         emitter.pop()
@@ -319,14 +300,14 @@ class ContractionRenderer:
             for start in range(0, width, t.lanes):
                 wide = min(t.lanes, width - start)
                 loop = emitter.open_loop(0, wide)
-                panels.bind_one(panel, self._sum(loop.index, start))
+                panels.bind_one(panel, self.emitter.plus(loop.index, start))
                 name = emitter.spread(self.values.value(panels.side.value), t.lanes)
-                at = self._product(loop.index, t.lanes)
-                spot = emitter.let(f"getelementptr {t.kind}, ptr {self.square}, i64 {at}")
+                at = self.emitter.times(loop.index, t.lanes)
+                spot = emitter.element(t.kind, self.square, at)
                 emitter.line(f"store <{t.lanes} x {t.kind}> {name}, ptr {spot}, align 4")
                 emitter.close_loop(loop)
-                at = self._sum(self._product(position, width), start)
-                spot = emitter.let(f"getelementptr {t.kind}, ptr {place}, i64 {at}")
+                at = self.emitter.plus(self.emitter.times(position, width), start)
+                spot = emitter.element(t.kind, place, at)
                 turn = micro.turn_name(t.kind, t.lanes, wide)
                 self.imports.add(turn)
                 arguments = [("ptr", self.square), ("ptr", spot), ("i64", str(width))]
@@ -352,17 +333,17 @@ class ContractionRenderer:
         emitter, t = self.emitter, self.tiling
         first_row, row_panels, first_column, column_panels = ends
         outer = emitter.open_loop(0, column_panels)
-        start = self._product(outer.index, t.columns.width * t.depth)
-        b = emitter.let(f"getelementptr {t.kind}, ptr {self.packed_columns}, i64 {start}")
+        start = self.emitter.times(outer.index, t.columns.width * t.depth)
+        b = emitter.element(t.kind, self.packed_columns, start)
         inner = emitter.open_loop(0, row_panels)
-        start = self._product(inner.index, t.rows.width * t.depth)
-        a = emitter.let(f"getelementptr {t.kind}, ptr {self.packed_rows}, i64 {start}")
+        start = self.emitter.times(inner.index, t.rows.width * t.depth)
+        a = emitter.element(t.kind, self.packed_rows, start)
         tile = self.tile
         if t.blocks > 1:
-            down = self._product(inner.index, t.rows.width * self.stride)
-            across = self._product(outer.index, t.columns.width)
+            down = self.emitter.times(inner.index, t.rows.width * self.stride)
+            across = self.emitter.times(outer.index, t.columns.width)
             tile = emitter.let(
-                f"getelementptr {t.kind}, ptr {self.tile}, i64 {self._sum(down, across)}"
+                f"getelementptr {t.kind}, ptr {self.tile}, i64 {self.emitter.plus(down, across)}"
             )
         emitter.call(
             self.micro_name(),
@@ -380,7 +361,10 @@ class ContractionRenderer:
         if t.blocks > 1 and t.splits == 1:
             last = emitter.let(f"icmp eq i64 {block}, {t.blocks - 1}")
         with emitter.branch(last):
-            row, column = self._sum(first_row, inner.index), self._sum(first_column, outer.index)
+            row, column = (
+                self.emitter.plus(first_row, inner.index),
+                self.emitter.plus(first_column, outer.index),
+            )
             self._epilogue(tile, row, column)
         emitter.close_loop(inner)
         emitter.close_loop(outer)
@@ -393,14 +377,14 @@ class ContractionRenderer:
         lanes = self.columns.open_lanes(column_panel, segments.index, masked=True)
         loop = emitter.open_loop(0, self.rows.count(row_panel))
         self.rows.bind_one(row_panel, loop.index)
-        at = self._product(loop.index, self.stride)
-        at = self._sum(at, self._product(segments.index, side.segment))
-        place = emitter.let(f"getelementptr {t.kind}, ptr {tile}, i64 {at}")
+        at = self.emitter.times(loop.index, self.stride)
+        at = self.emitter.plus(at, self.emitter.times(segments.index, side.segment))
+        place = emitter.element(t.kind, tile, at)
         whole = f"<{lanes} x {t.kind}>"
         total = emitter.let(f"load {whole}, ptr {place}, align {t.itemsize}")
         for part in range(1, t.splits):
             at = str(part * self.tiles * self.tile_size)
-            other = emitter.let(f"getelementptr {t.kind}, ptr {place}, i64 {at}")
+            other = emitter.element(t.kind, place, at)
             addend = emitter.let(f"load {whole}, ptr {other}, align {t.itemsize}")
             total = emitter.let(f"fadd {whole} {total}, {addend}")
         self.values.bind(fold, Operand(total, fold.dtype, lanes))

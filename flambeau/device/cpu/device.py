@@ -49,12 +49,13 @@ class CpuDevice(base.Device):
         codes = iter(self.compiler.codes([each.kernel for each in launches]))
         steps: list[CpuLaunch | HostCall] = []
         for each in program.launches:
-            if isinstance(each, Launch):
-                name, errors = each.kernel.name, each.errors
-                each = CpuLaunch(
-                    next(codes), name, each.slots, each.scalars, each.locations, errors
-                )
-            steps.append(each)
+            if isinstance(each, HostCall):
+                steps.append(each)
+                continue
+            name = each.kernel.name
+            steps.append(
+                CpuLaunch(next(codes), name, each.slots, each.scalars, each.locations, each.errors)
+            )
         return CpuExecutable(
             self,
             program.slots,

@@ -1,4 +1,4 @@
-"""How each elementwise primitive of graph/op.py is written: ONE table, scalars and vectors alike."""
+"""How each elementwise primitive is written: ONE table, scalars and vectors alike."""
 
 from __future__ import annotations
 

@@ -162,6 +162,36 @@ class Emitter:
     def mask(self) -> str | None:
         return self.scopes[-1].mask
 
+    # index arithmetic on names and numbers
+
+    def plus(self, x: str | int, y: str | int) -> str:
+        if x in ("0", 0):
+            return str(y)
+        return str(x) if y in ("0", 0) else self.let(f"add nsw i64 {x}, {y}")
+
+    def minus(self, x: str | int, y: str | int) -> str:
+        return str(x) if y in ("0", 0) else self.let(f"sub nsw i64 {x}, {y}")
+
+    def times(self, x: str | int, by: int) -> str:
+        if x in ("0", 0) or by == 1:
+            return str(x)
+        return self.let(f"mul nsw i64 {x}, {by}")
+
+    def part(self, x: str, count: int) -> str:
+        """x modulo count, for x ≥ 0."""
+        return "0" if count == 1 or x == "0" else self.let(f"urem i64 {x}, {count}")
+
+    def rest(self, x: str, count: int) -> str:
+        """x divided by count, for x ≥ 0."""
+        return x if count == 1 or x == "0" else self.let(f"udiv i64 {x}, {count}")
+
+    def least(self, x: str | int, y: str | int) -> str:
+        return self.call("llvm.smin.i64", "i64", [("i64", str(x)), ("i64", str(y))])
+
+    def element(self, kind: str, base: str, at: str | int) -> str:
+        """The address of an element of an array."""
+        return self.let(f"getelementptr {kind}, ptr {base}, i64 {at}")
+
     # scopes
 
     @contextmanager

@@ -179,8 +179,8 @@ class CpuExecutable(base.Executable):
         runtime = self._runtime
         with runtime.lock:
             buffers = list(inputs)
-            for each in self._fresh:
-                buffers.append(self._pool.allocate(each))
+            allocate = self._pool.allocate
+            buffers += [allocate(each) for each in self._fresh]
             self._first.pack_into(self._table, 0, *[each.address for each in buffers])
             if scalars:
                 self._scalar_format.pack_into(self._numbers, 0, *scalars)
@@ -221,7 +221,7 @@ class CpuExecutable(base.Executable):
         """What a launch recorded."""
         met = segment.rows[launch]
         before = self.steps[: self.steps.index(met)]
-        step = sum(1 for each in before if isinstance(each, HostCall) or each.code.items)
+        step = sum(1 for each in before if isinstance(each, HostCall) or each.items)
         if code == ir.DIVISION_BY_ZERO:
             where = met.locations[-1] if met.locations else None
             return Failure(step, "RuntimeError", base.DIVISION_BY_ZERO, detail, where)

@@ -135,14 +135,12 @@ def transpose(emitter: Emitter, kind: str, lanes: int, square: str, rows: int) -
     low = ", ".join(f"i32 {n // 2 + (lanes if n % 2 else 0)}" for n in range(lanes))
     high = ", ".join(f"i32 {n // 2 + half + (lanes if n % 2 else 0)}" for n in range(lanes))
     for _ in range(lanes.bit_length() - 1):
-        after = []
-        for row in range(half):
-            for order in (low, high):
-                after.append(
-                    emitter.let(
-                        f"shufflevector {whole} {names[row]}, {whole} {names[row + half]}, "
-                        f"<{lanes} x i32> <{order}>"
-                    )
-                )
-        names = after
+        names = [
+            emitter.let(
+                f"shufflevector {whole} {names[row]}, {whole} {names[row + half]}, "
+                f"<{lanes} x i32> <{order}>"
+            )
+            for row in range(half)
+            for order in (low, high)
+        ]
     return names

@@ -17,20 +17,14 @@ class Panels:
         self.values = values
         self.side = side
 
-    def _times(self, x: str, by: int) -> str:
-        return x if by == 1 or x == "0" else self.emitter.let(f"mul nsw i64 {x}, {by}")
-
-    def _least(self, x: str, most: int) -> str:
-        return self.emitter.call("llvm.smin.i64", "i64", [("i64", x), ("i64", str(most))])
-
     def segments_of(self, panel: str) -> Int:
         """How many segments of a panel there are: fewer at the end."""
         side = self.side
         if side.segments % side.per_panel == 0:
             return side.per_panel
-        past = self._times(panel, side.per_panel)
+        past = self.emitter.times(panel, side.per_panel)
         left = self.emitter.let(f"sub nsw i64 {side.segments}, {past}")
-        return self._least(left, side.per_panel)
+        return self.emitter.least(left, side.per_panel)
 
     def open_lanes(self, panel: str, number: str, masked: bool = False) -> int:
         """Open two scopes for a segment with its elements in lanes; returns how many lanes.
@@ -40,7 +34,9 @@ class Panels:
         """
         side, emitter = self.side, self.emitter
         emitter.push()
-        start = self._open_segment(self._add(self._times(panel, side.per_panel), number))
+        start = self._open_segment(
+            self.emitter.plus(self.emitter.times(panel, side.per_panel), number)
+        )
         lanes = 1 << (side.segment - 1).bit_length()
         partial = side.length % side.segment != 0 or lanes != side.segment
         mask = None
@@ -56,24 +52,19 @@ class Panels:
             self._decode_lanes(start, lanes, partial)
         return lanes
 
-    def _add(self, x: str, y: str) -> str:
-        if x == "0":
-            return y
-        return x if y == "0" else self.emitter.let(f"add nsw i64 {x}, {y}")
-
     def _open_segment(self, number: str) -> str:
         """Bind what a segment's elements have in common; returns where it starts in its run."""
         side, emitter = self.side, self.emitter
         if side.outer == 1:
             if side.run:
                 self.values.decode(side.axes[:-1], "0")
-            return self._times(number, side.segment)
+            return self.emitter.times(number, side.segment)
         part = "0"
         if side.per_run > 1:
             part = emitter.let(f"urem i64 {number}, {side.per_run}")
             number = emitter.let(f"udiv i64 {number}, {side.per_run}")
         self.values.decode(side.axes[:-1], number)
-        return self._times(part, side.segment)
+        return self.emitter.times(part, side.segment)
 
     def _decode_lanes(self, start: str, lanes: int, partial: bool) -> None:
         emitter, side = self.emitter, self.side
@@ -98,16 +89,18 @@ class Panels:
         side = self.side
         if side.length % side.width == 0:
             return side.width
-        left = self.emitter.let(f"sub nsw i64 {side.length}, {self._times(panel, side.width)}")
-        return self._least(left, side.width)
+        left = self.emitter.let(
+            f"sub nsw i64 {side.length}, {self.emitter.times(panel, side.width)}"
+        )
+        return self.emitter.least(left, side.width)
 
     def bind_one(self, panel: str, number: str) -> None:
         """Bind the axes to one element of a panel; to another one where it is missing."""
         side = self.side
-        place = self._add(self._times(panel, side.width), number)
+        place = self.emitter.plus(self.emitter.times(panel, side.width), number)
         if side.outer == 1:
             if side.length % side.width:
-                place = self._least(place, side.length - 1)
+                place = self.emitter.least(place, side.length - 1)
             axes = side.axes
             if side.run:
                 self.values.decode(axes[:-1], "0")
@@ -115,10 +108,10 @@ class Panels:
             self.values.decode(axes, place)
             return
         padded = side.per_run * side.segment
-        place = self._least(place, side.outer * padded - 1)
+        place = self.emitter.least(place, side.outer * padded - 1)
         inner = self.emitter.let(f"urem i64 {place}, {padded}")
         outer = self.emitter.let(f"udiv i64 {place}, {padded}")
         if padded != side.length:
-            inner = self._least(inner, side.length - 1)
+            inner = self.emitter.least(inner, side.length - 1)
         self.values.decode(side.axes[:-1], outer)
         self.values.bind(side.axes[-1], Operand(inner, INDEX))

@@ -146,6 +146,7 @@ class Renderer:
         item = loop.index
         low: str | int = 0
         high: str | int = full * lanes
+        last = "true"
         if chunks > 1:
             chunk = emitter.let(f"urem i64 {item}, {chunks}")
             item = emitter.let(f"udiv i64 {item}, {chunks}")

@@ -1,4 +1,4 @@
-"""Executables as bytes: a table as JSON and the machine code, so that a second process only loads."""
+"""Executables as bytes, a table as JSON and the machine code: a second process only loads."""
 
 from __future__ import annotations
 

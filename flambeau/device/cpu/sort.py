@@ -122,7 +122,7 @@ def _write_out(emitter: Emitter, values: Values, statement: Sort, done: str, pac
 
 
 def order_key(emitter: Emitter, x: Operand, descending: bool) -> str:
-    """An unsigned i32 (i64 for 64-bit dtypes) that orders as the value does; NaN is the greatest."""
+    """An unsigned i32 (i64 for 64-bit dtypes) in the order of values; NaN is the greatest."""
     dtype = x.dtype
     bits = 64 if dtype.itemsize == 8 else 32
     kind = f"i{bits}"

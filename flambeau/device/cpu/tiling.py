@@ -100,8 +100,6 @@ def tiling(contraction: Contraction, values: Values, target: Target) -> Tiling |
         rows, columns = (c.b, c.n), (c.a, c.m)
     else:
         rows, columns = (c.a, c.m), (c.b, c.n)
-    row_count, column_count = (prod(x.extent for x in axes) for _, axes in (rows, columns))
-    last = columns[1][-1].extent
     sides = _best(rows, columns, c, values, lanes, target.registers)
     vectors = sides[1].width // lanes
     split, chunk, chunks, depth, blocks = _cut([axis.extent for axis in c.k])
@@ -210,13 +208,14 @@ def _side(
     operand: Operand, run: bool, width: int, c: Contraction, values: Values, lanes: int
 ) -> Side:
     value, axes = operand
+    final = axes[len(axes) - 1]
     total = prod(axis.extent for axis in axes)
-    length = axes[-1].extent if run else total
+    length = final.extent if run else total
     segment = width
     if run and len(axes) > 1:
         segment = min(width, 1 << (length - 1).bit_length())
     loads = [each for each in reachable([value]) if each.op == "load"]
-    along_free = run and all(factor(x.args[0], axes[-1], values) in (0, 1, 2, 3, 4) for x in loads)
+    along_free = run and all(factor(x.args[0], final, values) in (0, 1, 2, 3, 4) for x in loads)
     along_k = all(factor(x.args[0], c.k[-1], values) in (0, 1) for x in loads)
     transposed = not along_free and along_k and c.k[-1].extent >= min(lanes, 8) // 2
     return Side(value, axes, run, length, total // length, width, segment, transposed, 1)

@@ -1,17 +1,17 @@
-"""From a kernel's Values to operands: where each is computed, index arithmetic, loads and stores."""
+"""From a kernel's Values to operands: each is computed once, in the outermost scope it can be."""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Any, NamedTuple
+from typing import Any
 
 from flambeau.device.cpu import convert, elementwise
+from flambeau.device.cpu.access import Access
 from flambeau.device.cpu.emit import (
     INDEX,
     Emitter,
     Operand,
     literal,
-    suffix_of,
     vector_type,
 )
 from flambeau.graph import dtype as dtypes
@@ -22,15 +22,6 @@ from flambeau.kernel.ir import Axis, Fold, Kernel, Value
 Bounds = tuple[int, int]
 _ORDERED = "ordered"  # a dependence on the order of statements: a load from a written buffer
 _NARROW = (-(2**31), 2**31 - 1)
-
-
-class Address(NamedTuple):
-    """element = base + step·lane + offsets[lane]; the offsets are a vector of i64, or None."""
-
-    base: str
-    step: int
-    offsets: str | None
-    lanes: int
 
 
 def bounds(value: Value) -> Bounds | None:
@@ -56,35 +47,14 @@ def bounds(value: Value) -> Bounds | None:
     return None
 
 
-def linear_terms(index: Value) -> tuple[int, list[tuple[Value, int]]]:
-    """index = constant + Σ factor · atom, where no atom is a sum."""
-    constant = 0
-    terms: dict[Value, int] = {}
-    stack = [(index, 1)]
-    while stack:
-        value, factor = stack.pop()
-        if value.op == "const":
-            constant += factor * int(value.payload)
-        elif value.op == "ADD":
-            stack.extend((each, factor) for each in value.args)
-        elif value.op == "MUL" and value.args[1].op == "const":
-            stack.append((value.args[0], factor * int(value.args[1].payload)))
-        elif value.op == "NEG":
-            stack.append((value.args[0], -factor))
-        else:
-            terms[value] = terms.get(value, 0) + factor
-    return constant, [(atom, factor) for atom, factor in terms.items() if factor]
-
-
-class Values:
+class Values(Access):
     """Computes a kernel's Values, each once in the outermost scope that it can be computed in."""
 
     def __init__(self, emitter: Emitter, kernel: Kernel) -> None:
-        self.emitter = emitter
+        super().__init__(emitter)
         self.kernel = kernel
         self.scalars: list[Operand] = []
         self._dependencies: dict[Value, frozenset[Any]] = {}
-        self._terms: dict[Value, tuple[int, list[tuple[Value, int]]]] = {}
 
     # where
 
@@ -199,17 +169,11 @@ class Values:
     def _needed(self, value: Value) -> list[Value]:
         if value.op != "load":
             return list(value.args)
-        return [atom for atom, _ in self._linear(value.args[0])[1]] + list(value.args[1:])
-
-    def _linear(self, index: Value) -> tuple[int, list[tuple[Value, int]]]:
-        found = self._terms.get(index)
-        if found is None:
-            found = self._terms[index] = linear_terms(index)
-        return found
+        return [atom for atom, _ in self.terms(value.args[0])[1]] + list(value.args[1:])
 
     def _compute(self, value: Value) -> Operand:
         if value.op == "load":
-            return self._load(value)
+            return self.load(value)
         args = [self._find(each) for each in value.args]
         operands = [each for each in args if each is not None]
         if value.op == "CAST":
@@ -290,20 +254,6 @@ class Values:
 
     # errors
 
-    def active(self, condition: str, lanes: int) -> str:
-        """A vector condition, in the lanes that count; a scalar one as it is."""
-        mask = self.emitter.mask
-        if lanes == 1 or mask is None:
-            return condition
-        return self.emitter.let(f"and <{lanes} x i1> {condition}, {mask}")
-
-    def any(self, condition: str, lanes: int) -> str:
-        if lanes == 1:
-            return condition
-        return self.emitter.call(
-            f"llvm.vector.reduce.or.v{lanes}i1", "i1", [(f"<{lanes} x i1>", condition)]
-        )
-
     def record_error(self, failed: Operand, code: int, detail: Operand | None) -> None:
         """Record the code, and the first failing lane's detail, where nothing is recorded yet."""
         emitter = self.emitter
@@ -327,294 +277,6 @@ class Values:
         )
         return emitter.let(
             f"extractelement <{lanes} x i64> {emitter.spread(detail, lanes)}, i{lanes} {lane}"
-        )
-
-    # addresses
-
-    def address(self, index: Value) -> Address:
-        """Where an index points, computed scope by scope so that each part is computed once."""
-        constant, terms = self._linear(index)
-        for atom, _ in terms:
-            self.value(atom)
-        levels: dict[int, list[tuple[Operand, int]]] = {}
-        top = 0
-        for atom, factor in terms:
-            operand = self.value(atom)
-            level = self.level(atom)
-            top = max(top, level)
-            levels.setdefault(level, []).append((operand, factor))
-        scopes = self.emitter.scopes
-        found = scopes[top].addresses.get(index)
-        if found is not None:
-            return found
-        total = Address(str(constant), 0, None, 1)
-        for level in sorted(levels):
-            with self.emitter.at(level):
-                total = self._add_terms(total, levels[level])
-        scopes[top].addresses[index] = total
-        return total
-
-    def _add_terms(self, total: Address, terms: list[tuple[Operand, int]]) -> Address:
-        emitter = self.emitter
-        base, step, offsets, lanes = total
-        for operand, factor in terms:
-            lanes = max(lanes, operand.lanes)
-            if operand.lanes == 1 or operand.step:
-                part = operand.name
-                if factor != 1:
-                    part = emitter.let(f"mul nsw i64 {part}, {factor}")
-                base = part if base == "0" else emitter.let(f"add nsw i64 {base}, {part}")
-                step += operand.step * factor
-            else:
-                kind = f"<{lanes} x i64>"
-                part = operand.name
-                if factor != 1:
-                    part = emitter.let(f"mul nsw {kind} {part}, splat (i64 {factor})")
-                offsets = (
-                    part if offsets is None else emitter.let(f"add nsw {kind} {offsets}, {part}")
-                )
-        return Address(base, step, offsets, lanes)
-
-    def pointer(self, buffer: int, dtype: DType, base: str) -> str:
-        kind = convert.access_type(dtype)
-        return self.emitter.let(f"getelementptr {kind}, ptr %b{buffer}, i64 {base}")
-
-    def pointers(self, buffer: int, dtype: DType, address: Address, lanes: int) -> str:
-        """A vector of pointers, one a lane."""
-        emitter = self.emitter
-        first = self.pointer(buffer, dtype, address.base)
-        kind = convert.access_type(dtype)
-        offsets = address.offsets
-        if address.step or offsets is None:
-            steps = ", ".join(f"i64 {address.step * lane}" for lane in range(lanes))
-            offsets = (
-                f"<{steps}>"
-                if offsets is None
-                else emitter.let(f"add <{lanes} x i64> {offsets}, <{steps}>")
-            )
-        return emitter.let(f"getelementptr {kind}, ptr {first}, <{lanes} x i64> {offsets}")
-
-    # loads
-
-    def _load(self, value: Value) -> Operand:
-        address = self.address(value.args[0])
-        valid = self.value(value.args[1]) if len(value.args) > 1 else None
-        if valid is not None and valid.name == "true":
-            valid = None
-        dtype, buffer = value.dtype, int(value.payload)
-        lanes = max(address.lanes, 1 if valid is None else valid.lanes)
-        if not address.step and address.offsets is None:
-            return self._load_scalar(buffer, dtype, address.base, valid)
-        mask = self._mask(valid, lanes)
-        kind = convert.access_type(dtype)
-        whole = f"<{lanes} x {kind}>"
-        if address.step == 1 and address.offsets is None:
-            raw = self._load_run(buffer, dtype, address.base, lanes, mask)
-        elif address.step == -1 and address.offsets is None and mask is None:
-            start = self.emitter.let(f"sub nsw i64 {address.base}, {lanes - 1}")
-            run = self._load_run(buffer, dtype, start, lanes, None)
-            order = ", ".join(f"i32 {lane}" for lane in reversed(range(lanes)))
-            raw = self.emitter.let(
-                f"shufflevector {whole} {run}, {whole} poison, <{lanes} x i32> <{order}>"
-            )
-        elif 2 <= address.step <= 4 and address.offsets is None and dtype.itemsize >= 4:
-            raw = self._load_stepping(buffer, dtype, address, lanes, mask)
-        else:
-            raw = self._gather(buffer, dtype, address, lanes, mask)
-        return Operand(convert.from_memory(self.emitter, raw, dtype, lanes), dtype, lanes)
-
-    def _mask(self, valid: Operand | None, lanes: int) -> str | None:
-        """The lanes to touch: those of the scope's mask where `valid` holds."""
-        if valid is None:
-            return self.emitter.mask
-        return self.active(self.emitter.spread(valid, lanes), lanes)
-
-    def _load_scalar(self, buffer: int, dtype: DType, base: str, valid: Operand | None) -> Operand:
-        """One element for all lanes. Where it is not valid, element 0 is read instead: every
-        buffer has one, also an empty one."""
-        emitter = self.emitter
-        kind = convert.access_type(dtype)
-        if valid is not None:
-            test = self.any(self.active(valid.name, valid.lanes), valid.lanes)
-            base = emitter.let(f"select i1 {test}, i64 {base}, i64 0")
-        raw = emitter.let(f"load {kind}, ptr {self.pointer(buffer, dtype, base)}")
-        name = convert.from_memory(emitter, raw, dtype, 1)
-        if valid is None:
-            return Operand(name, dtype)
-        lanes = valid.lanes
-        v = elementwise.Lanes(emitter, dtype, lanes)
-        return Operand(
-            v.select(valid.name, emitter.splat(v.kind, name, lanes), v.zero()), dtype, lanes
-        )
-
-    def _load_run(self, buffer: int, dtype: DType, base: str, lanes: int, mask: str | None) -> str:
-        kind = convert.access_type(dtype)
-        whole = f"<{lanes} x {kind}>"
-        place = self.pointer(buffer, dtype, base)
-        if mask is None:
-            return self.emitter.let(f"load {whole}, ptr {place}, align {dtype.itemsize}")
-        return self.emitter.call(
-            f"llvm.masked.load.v{lanes}{suffix_of(kind, 1)}.p0",
-            whole,
-            [
-                ("ptr", place),
-                ("i32", str(dtype.itemsize)),
-                (f"<{lanes} x i1>", mask),
-                (whole, "zeroinitializer"),
-            ],
-        )
-
-    def _load_stepping(
-        self, buffer: int, dtype: DType, address: Address, lanes: int, mask: str | None
-    ) -> str:
-        """Every second (third, fourth) element of a longer run, of which only those are touched."""
-        emitter, step = self.emitter, address.step
-        kind = convert.access_type(dtype)
-        every = lanes * step
-        if mask is None:
-            bits = ", ".join("i1 false" if n % step else "i1 true" for n in range(every))
-            mask = f"<{bits}>"
-        else:
-            order = ", ".join(f"i32 {lanes if n % step else n // step}" for n in range(every))
-            mask = emitter.let(
-                f"shufflevector <{lanes} x i1> {mask}, <{lanes} x i1> zeroinitializer, "
-                f"<{every} x i32> <{order}>"
-            )
-        raw = self._load_run(buffer, dtype, address.base, every, mask)
-        order = ", ".join(f"i32 {n * step}" for n in range(lanes))
-        return emitter.let(
-            f"shufflevector <{every} x {kind}> {raw}, <{every} x {kind}> poison, "
-            f"<{lanes} x i32> <{order}>"
-        )
-
-    def _gather(
-        self, buffer: int, dtype: DType, address: Address, lanes: int, mask: str | None
-    ) -> str:
-        kind = convert.access_type(dtype)
-        whole = f"<{lanes} x {kind}>"
-        places = self.pointers(buffer, dtype, address, lanes)
-        return self.emitter.call(
-            f"llvm.masked.gather.v{lanes}{suffix_of(kind, 1)}.v{lanes}p0",
-            whole,
-            [
-                (f"<{lanes} x ptr>", places),
-                ("i32", str(dtype.itemsize)),
-                (f"<{lanes} x i1>", mask or "splat (i1 true)"),
-                (whole, "zeroinitializer"),
-            ],
-        )
-
-    # stores
-
-    def store(
-        self,
-        buffer: int,
-        index: Value,
-        operand: Operand,
-        valid: Operand | None,
-        combine: str | None,
-    ) -> None:
-        """Write an element, or one a lane, or combine it into what is there."""
-        address = self.address(index)
-        dtype = operand.dtype
-        lanes = max(address.lanes, operand.lanes, 1 if valid is None else valid.lanes)
-        if valid is not None and valid.name == "true":
-            valid = None
-        if not address.step and address.offsets is None:
-            if lanes > 1:
-                raise AssertionError("several lanes store into one element")
-            self._store_scalar(buffer, dtype, address.base, operand, valid, combine)
-            return
-        emitter = self.emitter
-        mask = self._mask(valid, lanes)
-        name = emitter.spread(operand, lanes)
-        run = address.step == 1 and address.offsets is None
-        if combine is not None:
-            raw = (
-                self._load_run(buffer, dtype, address.base, lanes, mask)
-                if run
-                else self._gather(buffer, dtype, address, lanes, mask)
-            )
-            old = convert.from_memory(emitter, raw, dtype, lanes)
-            name = self.combined(combine, dtype, lanes, old, name)
-        raw = convert.to_memory(emitter, name, dtype, lanes)
-        if run:
-            self._store_run(buffer, dtype, address.base, lanes, mask, raw)
-        else:
-            self._scatter(buffer, dtype, address, lanes, mask, raw)
-
-    def combined(self, kind: str, dtype: DType, lanes: int, x: str, y: str) -> str:
-        """x `kind` y on register values; kind is add, mul or max."""
-        rule = elementwise.RULES[{"add": "ADD", "mul": "MUL", "max": "MAX"}[kind]]
-        return rule(elementwise.Lanes(self.emitter, dtype, lanes), x, y)
-
-    def store_at(self, buffer: int, place: str, operand: Operand) -> None:
-        """Write one element at a position that is computed already."""
-        self._store_scalar(buffer, operand.dtype, place, operand, None, None)
-
-    def _store_scalar(
-        self,
-        buffer: int,
-        dtype: DType,
-        base: str,
-        operand: Operand,
-        valid: Operand | None,
-        combine: str | None,
-    ) -> None:
-        emitter = self.emitter
-        if valid is not None:
-            with emitter.branch(valid.name):
-                self._store_scalar(buffer, dtype, base, operand, None, combine)
-            return
-        kind = convert.access_type(dtype)
-        place = self.pointer(buffer, dtype, base)
-        name = operand.name
-        if combine is not None:
-            raw = emitter.let(f"load {kind}, ptr {place}")
-            old = convert.from_memory(emitter, raw, dtype, 1)
-            name = self.combined(combine, dtype, 1, old, name)
-        emitter.line(f"store {kind} {convert.to_memory(emitter, name, dtype, 1)}, ptr {place}")
-
-    def _store_run(
-        self, buffer: int, dtype: DType, base: str, lanes: int, mask: str | None, raw: str
-    ) -> None:
-        kind = convert.access_type(dtype)
-        whole = f"<{lanes} x {kind}>"
-        place = self.pointer(buffer, dtype, base)
-        if mask is None:
-            self.emitter.line(f"store {whole} {raw}, ptr {place}, align {dtype.itemsize}")
-            return
-        self.emitter.call(
-            f"llvm.masked.store.v{lanes}{suffix_of(kind, 1)}.p0",
-            "void",
-            [
-                (whole, raw),
-                ("ptr", place),
-                ("i32", str(dtype.itemsize)),
-                (f"<{lanes} x i1>", mask),
-            ],
-        )
-
-    def _scatter(
-        self,
-        buffer: int,
-        dtype: DType,
-        address: Address,
-        lanes: int,
-        mask: str | None,
-        raw: str,
-    ) -> None:
-        kind = convert.access_type(dtype)
-        places = self.pointers(buffer, dtype, address, lanes)
-        self.emitter.call(
-            f"llvm.masked.scatter.v{lanes}{suffix_of(kind, 1)}.v{lanes}p0",
-            "void",
-            [
-                (f"<{lanes} x {kind}>", raw),
-                (f"<{lanes} x ptr>", places),
-                ("i32", str(dtype.itemsize)),
-                (f"<{lanes} x i1>", mask or "splat (i1 true)"),
-            ],
         )
 
     def identity(self, kind: str, dtype: DType) -> str:

@@ -90,7 +90,8 @@ gather:
   %npicks = load i64, ptr %npicks_at
   call void @pick(ptr %own_scalars, ptr %scalars, ptr %picks, i64 %npicks)
   %function = load ptr, ptr %here
-  call void %function(ptr %own_buffers, ptr %own_scalars, i64 %low, i64 %high, ptr %record, ptr %scratch)
+  call void %function(
+    ptr %own_buffers, ptr %own_scalars, i64 %low, i64 %high, ptr %record, ptr %scratch)
   %code = load i64, ptr %record
   %failed = icmp ne i64 %code, 0
   %which = load i64, ptr %which_at
