@@ -60,7 +60,7 @@ AT_THE_CALL: dict[str, tuple[Callable[[], Any], type[Exception], str]] = {
     "a label of float": (
         lambda: nn.functional.nll_loss(_ones(2, 3), _ones(2)),
         RuntimeError,
-        r"expected scalar type Long",
+        r"expected target dtype to be Long or Byte, but got Float",
     ),
     "a gradient of an integer": (
         lambda: torch.ones(2, dtype=torch.int64).requires_grad_(),
