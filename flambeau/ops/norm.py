@@ -112,7 +112,7 @@ def _running(old: Tensor, new: Node, momentum: Node) -> Tensor:
     return Tensor._traced(b.detach(b.add(b.mul(rest, before), b.mul(share, new))))
 
 
-@composite(saves="0,1", scalars=("momentum",))
+@composite(saves="0", scalars=("momentum",))  # input 1 is a statistic where there is no weight
 def batch_norm_training(
     input: Tensor,
     weight: Tensor | None,
