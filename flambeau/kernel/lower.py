@@ -93,6 +93,7 @@ class Lowering:
         self.scopes: list[list[Statement]] = [self.body]
         self.buffers: list[Node | None] = []
         self.errors: dict[int, tuple[str, str, Location | None]] = {}
+        self.turned = False  # whether a product's second operand comes first
         self._numbers: dict[Node, int] = {}
         self._written: set[int] = set()
         self._scratch: dict[int, int] = {}

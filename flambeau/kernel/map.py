@@ -16,7 +16,7 @@ from flambeau.kernel.conv import conv_variants
 from flambeau.kernel.index import Atom, Index, Linear
 from flambeau.kernel.ir import Axis, Loop
 from flambeau.kernel.lower import Lowered, Lowering
-from flambeau.kernel.matmul import matmul_domain
+from flambeau.kernel.matmul import is_turned, matmul_domain
 
 
 class Frame:
@@ -49,7 +49,10 @@ def lower_frame(
     places = [lowering.indices.axis(each) for each in axes]
     domain = [each for number, each in enumerate(axes) if number not in frame.loops]
     if anchor is not None:
-        domain = matmul_domain(anchor, axes)
+        node, index = next(iter(roots.items()))
+        place = _translated(lowering, frame, index, places)
+        lowering.turned = is_turned(lowering.indices.flatten(place, node.shape), axes)
+        domain = matmul_domain(anchor, axes, lowering.turned)
         lowering.value(anchor, tuple(places))
     _store_roots(lowering, frame, roots, axes, places)
     return [lowering.finish(name, domain)]

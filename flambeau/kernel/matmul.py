@@ -6,7 +6,7 @@ from collections.abc import Generator, Sequence
 
 from flambeau.graph import op
 from flambeau.graph.node import Node
-from flambeau.kernel.index import Index
+from flambeau.kernel.index import Index, Linear, factor_of
 from flambeau.kernel.ir import Axis, Value
 from flambeau.kernel.lower import Guard, Lowering, Request, Step, accumulator, rule
 
@@ -30,11 +30,21 @@ def _matmul(lowering: Lowering, node: Node, index: Index, guard: Guard) -> Step:
 def product(lowering: Lowering, a: Value, b: Value, node: Node) -> Value:
     """a · b in the dtype in which the products are added up."""
     wide = accumulator(node.dtype)
+    if lowering.turned:
+        a, b = b, a
     return lowering.emit("MUL", (lowering.cast(a, wide), lowering.cast(b, wide)), wide)
 
 
-def matmul_domain(node: Node, axes: Sequence[Axis]) -> list[Axis]:
-    """The result's axes in the order batch (both operands vary), M (the left), N (the right)."""
+def is_turned(flat: Linear, axes: Sequence[Axis]) -> bool:
+    """Whether a result is stored, at `flat`, with its rows' elements apart and its columns' not.
+
+    Then the operands change places, so that memory runs along the last axis of the domain.
+    """
+    return factor_of(flat, axes[-1]) != 1 and factor_of(flat, axes[-2]) == 1
+
+
+def matmul_domain(node: Node, axes: Sequence[Axis], turned: bool) -> list[Axis]:
+    """The result's axes in the order batch (both operands vary), M (one), N (the other)."""
     left, right = node.inputs
     rank = len(node.shape)
     batch: list[Axis] = []
@@ -47,4 +57,6 @@ def matmul_domain(node: Node, axes: Sequence[Axis]) -> list[Axis]:
         ]
         place = batch if all(varies) else rows if varies[0] else columns
         place.append(axes[number])
+    if turned:
+        return [*batch, *columns, axes[-1], *rows, axes[-2]]
     return [*batch, *rows, axes[-2], *columns, axes[-1]]

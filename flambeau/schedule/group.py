@@ -27,6 +27,8 @@ from flambeau.kernel.map import Frame
 _OWN_GROUP = frozenset({op.SCAN, op.SORT, op.SCATTER, op.ASSIGN, op.CAT, op.CALL})
 _REARRANGING = frozenset({op.RESHAPE, op.PERMUTE, op.EXPAND})
 _CONTRACTIONS = frozenset({op.REDUCE, op.MATMUL, op.CONV})
+_TINY = 1024
+"""Reductions of so few elements are not worth a launch each."""
 _AGAIN = 6
 """How many operations are done again rather than storing their result."""
 
@@ -114,6 +116,8 @@ class Grouper:
             self.store(node)
         self._keep_dear()
         self._measure()
+        if self._drop_stores():
+            self._measure()
         self._make_maps()
         self._finish()
         return self._sorted()
@@ -389,10 +393,11 @@ class Grouper:
         return True
 
     def _join_sibling(self, number: int, node: Node, reads: int, values: int) -> bool:
-        """A REDUCE over the same axes as another one that reads some of the same arrays."""
+        """A REDUCE over the same axes as another one: both are small, or read the same arrays."""
         frame = self._frame_of(node)
+        small = math.prod(frame.shape) <= _TINY
         for group in self.open.get(frame, ()):
-            shares = group.reads & reads
+            shares = small or group.reads & reads
             if shares and self._room(group, reads, values) and not self.depends(reads, group):
                 self._add(group, number, reads, values, self._result_index(frame))
                 return True
@@ -575,6 +580,43 @@ class Grouper:
                 users[number] = 1 << kernels.setdefault(key, len(kernels))
             for each in node.inputs:
                 users[self.number[each]] |= users[number]
+
+    def _drop_stores(self) -> bool:
+        """Do not store what is computed cheaply from what all its users load anyway."""
+        wanted = {canonical(node) for node in self.outputs}
+        users: dict[int, list[Group]] = {}
+        for group in self.groups:
+            for number in bits(group.reads):
+                users.setdefault(number, []).append(group)
+        dropped = False
+        for number in bits(self.stored):
+            node, group = self.order[number], self.group[number]
+            if node in wanted or group is None or group.kind != "frame":
+                continue
+            if node.op not in op.ELEMENTWISE or node.op in DEAR:
+                continue
+            if self._loaded_anyway(node, users.get(number, ())):
+                self.stored &= ~(1 << number)
+                self.stored_nodes.discard(node)
+                del group.roots[node]
+                dropped = True
+        return dropped
+
+    def _loaded_anyway(self, node: Node, users: Sequence[Group]) -> bool:
+        """Whether each of `users` loads all that `node` is made of, by a few operations."""
+        needs = 0
+        path: list[Node] = [node]
+        for current in path:
+            for each in map(canonical, current.inputs):
+                if each in self.stored_nodes:
+                    needs |= 1 << self.number[each]
+                elif each.op is not op.CONST and each not in path:
+                    if each.op not in op.ELEMENTWISE or each.op in DEAR or len(path) >= _AGAIN:
+                        return False
+                    path.append(each)
+        return bool(users) and all(
+            user.kind == "frame" and not needs & ~user.reads for user in users
+        )
 
     # maps -----------------------------------------------------------------------------------
 

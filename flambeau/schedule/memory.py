@@ -92,27 +92,49 @@ class Memory:
     # donation -------------------------------------------------------------------------------
 
     def donate(self, step: Lowered, last_reads: set[Node]) -> None:
-        """Let the outputs of a map overwrite donated inputs that it reads for the last time."""
-        stores = _map_stores(step.kernel)
+        """Let outputs overwrite donated inputs that their kernel reads for the last time.
+
+        A store may overwrite what is read at its own element only: by stores of the domain, and
+        not by a Fold or a Loop. Stores are put in an order in which none reads what was overwritten.
+        """
+        body = step.kernel.body
+        stores = _plain_stores(body)
         if not stores or not self.donated:
             return
+        others = [each for each in body if each not in stores]
+        loads, elsewhere = _loads(stores), _loads(others)
         choices: list[tuple[int, list[int]]] = []
-        loads = _loads(step.kernel.body)
         for store in stores:
-            node = step.buffers[store.buffer]
-            slot = self.slots[self.place[node]] if node in self.place and node else None
-            if slot is None or slot.role != "output" or slot.alias is not None:
+            if not self._is_new_output(step.buffers[store.buffer]):
                 continue
             fits = [
                 number
                 for number, base in enumerate(step.buffers)
                 if base in last_reads
                 and self.place.get(base) in self.donated  # type: ignore[arg-type]
+                and number not in elsewhere
                 and _same_memory(step.kernel, number, store.buffer)
                 and all(index is store.index for index in loads.get(number, ()))
             ]
             if fits:
                 choices.append((store.buffer, fits))
+        self._overwrite(step, stores, others, choices)
+
+    def _is_new_output(self, node: Node | None) -> bool:
+        """Whether a Node is computed into an output that does not overwrite anything yet."""
+        if node is None or node not in self.place:
+            return False
+        slot = self.slots[self.place[node]]
+        return slot.role == "output" and slot.alias is None
+
+    def _overwrite(
+        self,
+        step: Lowered,
+        stores: list[Store],
+        others: list[Statement],
+        choices: list[tuple[int, list[int]]],
+    ) -> None:
+        """Take the choices, those with the fewest alternatives first, as far as they agree."""
         merged: dict[int, int] = {}
         reads = [_loads([store]) for store in stores]
         for written, fits in sorted(choices, key=lambda each: len(each[1])):
@@ -122,7 +144,7 @@ class Memory:
                 order = _store_order(stores, reads, {**merged, number: written})
                 if order is not None:
                     merged[number] = written
-                    step.kernel.body = tuple(order)
+                    step.kernel.body = (*others, *order)
                     base, node = step.buffers[number], step.buffers[written]
                     assert base is not None and node is not None
                     self.overwrite(base, node)
@@ -206,15 +228,17 @@ def _aligned(nbytes: int) -> int:
     return -(-nbytes // _ALIGNMENT) * _ALIGNMENT
 
 
-def _map_stores(kernel: Kernel) -> list[Store]:
-    """The stores of a kernel that is nothing but plain stores; else none."""
-    stores: list[Store] = []
-    for statement in kernel.body:
-        if not isinstance(statement, Store) or statement.valid or statement.combine:
-            return []
-        stores.append(statement)
-    written = [each.buffer for each in stores]
-    return stores if len(set(written)) == len(written) else []
+def _plain_stores(body: Sequence[Statement]) -> list[Store]:
+    """The stores at the domain's points, unconditional, each the only one to its buffer."""
+    written = [each.buffer for each in walk_statements(body) if isinstance(each, Store)]
+    return [
+        each
+        for each in body
+        if isinstance(each, Store)
+        and each.valid is None
+        and each.combine is None
+        and written.count(each.buffer) == 1
+    ]
 
 
 def _store_order(
@@ -265,8 +289,8 @@ def _merge_buffers(step: Lowered, merged: dict[int, int]) -> None:
     for value in walk_values(roots):
         if value.op == "load":
             value.payload = renumbered[value.payload]
-    for statement in kernel.body:
-        assert isinstance(statement, Store)
-        statement.buffer = renumbered[statement.buffer]
+    for statement in walk_statements(kernel.body):
+        if isinstance(statement, Store):
+            statement.buffer = renumbered[statement.buffer]
     kernel.buffers = tuple([kernel.buffers[number] for number in kept])
     step.buffers = [step.buffers[number] for number in kept]
