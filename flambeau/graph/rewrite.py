@@ -90,6 +90,4 @@ class Rewriter:
 
 def _scalar_key(scalars: tuple[Any, ...]) -> tuple[Any, ...]:
     """Scalars as a key: told apart by type too, since 1, 1.0 and True are equal, and by bits."""
-    return tuple(
-        [each.hex() if type(each) is float else (type(each), each) for each in scalars]
-    )
+    return tuple([each.hex() if type(each) is float else (type(each), each) for each in scalars])

@@ -158,9 +158,7 @@ def divide_by_power_of_two(rewriter: Rewriter, node: Node) -> Node | None:
     mantissa, exponent = math.frexp(value)
     if abs(mantissa) != 0.5 or abs(exponent) > 12:
         return None
-    return rewriter.make(
-        op.MUL, (node.inputs[0], _constant(rewriter, 1 / value, node.dtype))
-    )
+    return rewriter.make(op.MUL, (node.inputs[0], _constant(rewriter, 1 / value, node.dtype)))
 
 
 def negate_twice(rewriter: Rewriter, node: Node) -> Node | None:
@@ -422,8 +420,9 @@ def slice_all(rewriter: Rewriter, node: Node) -> Node | None:
     if node.shape != source.shape:
         return None
     parts = zip(node.shape, node.scalars, node.attrs[1], strict=True)
-    whole = all(n == 1 or (type(start) is int and start == 0 and step == 1)
-                for n, start, step in parts)
+    whole = all(
+        n == 1 or (type(start) is int and start == 0 and step == 1) for n, start, step in parts
+    )
     return source if whole or node.type.size == 0 else None
 
 

@@ -45,9 +45,7 @@ def _conv(lowering: Lowering, node: Node, index: Index, guard: Guard) -> Step:
 def _inside(places: list[tuple[Linear, int]], guard: Guard) -> Guard:
     """The guard, and that every place lies in 0 … extent - 1."""
     new: list[Condition] = [
-        (place, 0, extent)
-        for place, extent in places
-        if place.low < 0 or place.high >= extent
+        (place, 0, extent) for place, extent in places if place.low < 0 or place.high >= extent
     ]
     return (*guard, *[each for each in new if each not in guard])
 
@@ -57,9 +55,7 @@ def _taps(
 ) -> list[Linear]:
     """p · stride + t · dilation - padding for each spatial axis."""
     return [
-        indices.shift(
-            indices.add(indices.multiply(p, stride), indices.multiply(t, dilation)), -low
-        )
+        indices.shift(indices.add(indices.multiply(p, stride), indices.multiply(t, dilation)), -low)
         for p, t, stride, dilation, (low, _) in zip(
             out, taps, geometry.stride, geometry.dilation, geometry.padding, strict=True
         )
@@ -68,8 +64,7 @@ def _taps(
 
 def _bounded(indices: Indices, places: list[Linear], extents: Sequence[int]) -> list[Linear]:
     return [
-        indices.within(place, 0, extent - 1)
-        for place, extent in zip(places, extents, strict=True)
+        indices.within(place, 0, extent - 1) for place, extent in zip(places, extents, strict=True)
     ]
 
 
@@ -107,9 +102,7 @@ def masked(lowering: Lowering, value: Value, inside: Guard, guard: Guard) -> Val
     return lowering.emit("WHERE", (valid, value, zero), value.dtype)
 
 
-def _weight(
-    lowering: Lowering, node: Node, geometry: Geometry, index: Index, guard: Guard
-) -> Step:
+def _weight(lowering: Lowering, node: Node, geometry: Geometry, index: Index, guard: Guard) -> Step:
     image, gradient = node.inputs
     indices, extents = lowering.indices, image.shape[2:]
     per_group = node.shape[1]
@@ -127,9 +120,7 @@ def _weight(
         return product(lowering, a, masked(lowering, b, inside, guard), node)
 
     wide = accumulator(node.dtype)
-    total = yield from lowering.fold(
-        "add", wide, (gradient.shape[0], *gradient.shape[2:]), make
-    )
+    total = yield from lowering.fold("add", wide, (gradient.shape[0], *gradient.shape[2:]), make)
     return lowering.cast(total, node.dtype)
 
 
@@ -165,9 +156,7 @@ def _phase(
     return _Phase(first, step, count, terms, dilation * step // stride)
 
 
-def _input(
-    lowering: Lowering, node: Node, geometry: Geometry, index: Index, guard: Guard
-) -> Step:
+def _input(lowering: Lowering, node: Node, geometry: Geometry, index: Index, guard: Guard) -> Step:
     gradient, weight = node.inputs
     indices, extents = lowering.indices, gradient.shape[2:]
     per_group = weight.shape[1]
@@ -198,9 +187,7 @@ def _input(
         reads: list[Linear] = []
         for phase, step in zip(phases, steps[1:], strict=True):
             taps.append(indices.shift(indices.multiply(step, phase.step), phase.first))
-            reads.append(
-                indices.add(phase.quotient, indices.multiply(step, -phase.slope))
-            )
+            reads.append(indices.add(phase.quotient, indices.multiply(step, -phase.slope)))
         inside = _inside(list(zip(reads, extents, strict=True)), guard)
         a = yield (weight, (output, inner, *taps), guard)
         at = (sample, output, *_bounded(indices, reads, extents))
@@ -225,9 +212,7 @@ def conv_variants(node: Node, indices: Indices) -> list[Variant]:
     grouped = 0 if geometry.mode == "weight" else 1
     extent = node.shape[grouped]
     group, inner = Axis(geometry.groups), Axis(extent // geometry.groups)
-    channel = indices.add(
-        indices.multiply(indices.axis(group), inner.extent), indices.axis(inner)
-    )
+    channel = indices.add(indices.multiply(indices.axis(group), inner.extent), indices.axis(inner))
     others = [n for n in range(len(node.shape)) if n != grouped]
     variants: list[Variant] = []
     for phase in _phases(node, geometry):
@@ -237,9 +222,7 @@ def conv_variants(node: Node, indices: Indices) -> list[Variant]:
         for number in others:
             stride, rest = phase.get(number, (1, 0))
             axis = Axis(len(range(rest, node.shape[number], stride)))
-            index[number] = indices.shift(
-                indices.multiply(indices.axis(axis), stride), rest
-            )
+            index[number] = indices.shift(indices.multiply(indices.axis(axis), stride), rest)
             axes.append(axis)
         if all(each.extent for each in axes):
             variants.append((axes, tuple(index)))

@@ -118,9 +118,7 @@ class Indices:
         low, high = max(low, least), min(high, most)
         if low == high:
             return self.constant(low)
-        ordered = tuple(
-            sorted(terms.items(), key=_serial) if len(terms) > 1 else terms.items()
-        )
+        ordered = tuple(sorted(terms.items(), key=_serial) if len(terms) > 1 else terms.items())
         key = (ordered, constant, low, high)
         found = self._linears.get(key)
         if found is None:
@@ -155,9 +153,7 @@ class Indices:
             if y.constant == 0:
                 return x
             constant = x.constant + y.constant
-            return self._make(
-                dict(x.terms), constant, x.low + y.constant, x.high + y.constant
-            )
+            return self._make(dict(x.terms), constant, x.low + y.constant, x.high + y.constant)
         terms = dict(x.terms)
         for atom, factor in y.terms:
             total = terms.get(atom, 0) + factor
@@ -305,9 +301,7 @@ class Indices:
             return self.divide(self.substitute(atom.payload, replace), atom.divisor)
         if atom.kind == "modulo":
             return self.modulo(self.substitute(atom.payload, replace), atom.divisor)
-        return self._single(
-            self._atom(atom.kind, atom.payload, atom.divisor, atom.low, atom.high)
-        )
+        return self._single(self._atom(atom.kind, atom.payload, atom.divisor, atom.low, atom.high))
 
 
 _ANY = (-(1 << 200), 1 << 200)

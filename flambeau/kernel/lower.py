@@ -107,9 +107,7 @@ class Lowering:
 
     # values ---------------------------------------------------------------------------------
 
-    def emit(
-        self, name: str, args: tuple[Value, ...], dtype: DType, payload: Any = None
-    ) -> Value:
+    def emit(self, name: str, args: tuple[Value, ...], dtype: DType, payload: Any = None) -> Value:
         """The one Value of this operation on these arguments."""
         key = (name, args, dtype, payload)
         found = self._values.get(key)
@@ -149,11 +147,7 @@ class Lowering:
         if found is None:
             for condition in guard:
                 for part in self._condition(condition):
-                    found = (
-                        part
-                        if found is None
-                        else self.emit("AND", (found, part), dtypes.bool_)
-                    )
+                    found = part if found is None else self.emit("AND", (found, part), dtypes.bool_)
             if found is None:
                 found = self.constant(True, dtypes.bool_)
             self._guards[guard] = found

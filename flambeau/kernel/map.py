@@ -127,9 +127,7 @@ def _atom_uses(linear: Linear, axis: Axis) -> bool:
     )
 
 
-def _translated(
-    lowering: Lowering, frame: Frame, index: Index, places: Sequence[Linear]
-) -> Index:
+def _translated(lowering: Lowering, frame: Frame, index: Index, places: Sequence[Linear]) -> Index:
     """An index of the frame's axes as one of the kernel's."""
     numbers = {axis: number for number, axis in enumerate(frame.axes)}
 

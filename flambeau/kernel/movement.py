@@ -69,9 +69,7 @@ def pull_view(
     raise TypeError(f"{name} is no view")
 
 
-def _pull_window(
-    indices: Indices, attrs: tuple[Any, ...], index: Index, source: Shape
-) -> Index:
+def _pull_window(indices: Indices, attrs: tuple[Any, ...], index: Index, source: Shape) -> Index:
     axes, _sizes, strides, dilations = attrs
     result = list(index[: len(source)])
     for number, axis in enumerate(axes):

@@ -69,9 +69,7 @@ def view_shapes(chain: Sequence[Any], shape: Shape) -> list[Shape]:
     return shapes
 
 
-def _through_view(
-    lowering: Lowering, node: Node, shapes: list[Shape], index: Index
-) -> Index:
+def _through_view(lowering: Lowering, node: Node, shapes: list[Shape], index: Index) -> Index:
     """Where in the base an element of the view lies."""
     chain = node.attrs[0]
     starts: list[tuple[Any, ...]] = []

@@ -11,9 +11,7 @@ from flambeau.kernel.ir import Axis, Loop, Sort
 from flambeau.kernel.lower import Lowered, Lowering
 
 
-def lower_sort(
-    node: Node, picks: dict[int, Node], name: str, stored: Any, scalars: Any
-) -> Lowered:
+def lower_sort(node: Node, picks: dict[int, Node], name: str, stored: Any, scalars: Any) -> Lowered:
     """The kernel of a SORT; `picks` are its results that are wanted: 0 values, 1 indices."""
     lowering = Lowering(stored, frozenset(picks.values()), scalars)
     indices = lowering.indices

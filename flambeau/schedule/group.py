@@ -183,9 +183,7 @@ class Grouper:
 
     def _available(self, node: Node) -> bool:
         number = self.number[node]
-        return bool(
-            self.is_stored(node) or self.group[number] is None or self.again >> number & 1
-        )
+        return bool(self.is_stored(node) or self.group[number] is None or self.again >> number & 1)
 
     def _recomputed(self, node: Node) -> bool:
         """Whether a row kernel's large result is computed again from its small ones, cheaply.

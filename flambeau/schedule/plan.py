@@ -76,16 +76,12 @@ def _planned(graph: Graph, limits: Limits) -> _Plan:
     last_use = _last_uses(grouper, groups)
     for position, group in enumerate(groups):
         last_reads = {
-            grouper.order[number]
-            for number in bits(group.reads)
-            if last_use[number] == position
+            grouper.order[number] for number in bits(group.reads) if last_use[number] == position
         }
         for step in _lowered(plan, group, last_reads, limits):
             plan.steps.append((group, step))
     for copy, source in plan.memory.copies:
-        step = lower_copy(
-            copy, source, "copy", grouper.stored_nodes | {copy}, graph.scalars
-        )
+        step = lower_copy(copy, source, "copy", grouper.stored_nodes | {copy}, graph.scalars)
         if copy.type.size:
             plan.steps.append((None, step))
     return plan
@@ -115,9 +111,7 @@ def _last_uses(grouper: Grouper, groups: list[Group]) -> dict[int, int]:
     return last
 
 
-def _lowered(
-    plan: _Plan, group: Group, last_reads: set[Node], limits: Limits
-) -> Iterator[Step]:
+def _lowered(plan: _Plan, group: Group, last_reads: set[Node], limits: Limits) -> Iterator[Step]:
     """The steps of one group, in order."""
     stored, scalars = plan.grouper.stored_nodes, plan.graph.scalars
     name = _name(plan.grouper, group)

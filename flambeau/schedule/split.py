@@ -73,9 +73,7 @@ def _in_parts(rewriter: Rewriter, source: Node, kind: str, axis: int, parts: int
     if divisor * 4 < parts:
         divisor = parts
         length = -(-extent // parts)
-        shape = tuple(
-            [parts * length if n == axis else m for n, m in enumerate(source.shape)]
-        )
+        shape = tuple([parts * length if n == axis else m for n, m in enumerate(source.shape)])
         fill = op.encode_constant(identity(kind, source.dtype), source.dtype)
         ones, zeros = (1,) * len(shape), (0,) * len(shape)
         source = rewriter.make(op.PAD, (source,), (shape, ones, fill), zeros)

@@ -299,9 +299,7 @@ def test_assign():
 
 def test_assign_runtime_start():
     x = buffer(5, 3)
-    row = node(
-        op.ASSIGN, (x, buffer(1, 3)), ((("SLICE", (1, 3), (1, 1)),),), (ScalarRef(0), 0)
-    )
+    row = node(op.ASSIGN, (x, buffer(1, 3)), ((("SLICE", (1, 3), (1, 1)),),), (ScalarRef(0), 0))
     for start in (0, 4):
         check(row, scalars=(np.int64(start),))
 
@@ -384,9 +382,7 @@ def layer_norm(x: Node, weight: Node, bias: Node) -> tuple[Node, Node, Node]:
     mean = g.div(g.reduce("add", x, (last,)), count)
     centred = g.sub(x, mean)
     variance = g.div(g.reduce("add", g.mul(centred, centred), (last,)), count)
-    scale = g.div(
-        g.constant(1.0, d.float32), g.sqrt(g.add(variance, g.constant(1e-5, d.float32)))
-    )
+    scale = g.div(g.constant(1.0, d.float32), g.sqrt(g.add(variance, g.constant(1e-5, d.float32))))
     return g.add(g.mul(g.mul(centred, scale), weight), bias), mean, scale
 
 

@@ -25,7 +25,9 @@ class Builder:
 
     def __init__(self, draw: Any) -> None:
         self.draw = draw
-        self.nodes = [buffer(*draw(st.sampled_from(SHAPES))) for _ in range(draw(st.integers(1, 4)))]
+        self.nodes = [
+            buffer(*draw(st.sampled_from(SHAPES))) for _ in range(draw(st.integers(1, 4)))
+        ]
         self.index = buffer(3, dtype=d.int64)
         self.inputs = (*self.nodes, self.index)
 
@@ -36,7 +38,17 @@ class Builder:
         return self.draw(st.integers(0, len(x.shape) - 1))
 
     def step(self) -> None:
-        names = ["unary", "binary", "binary", "reduce", "scalar", "view", "move", "contract", "write"]
+        names = [
+            "unary",
+            "binary",
+            "binary",
+            "reduce",
+            "scalar",
+            "view",
+            "move",
+            "contract",
+            "write",
+        ]
         made = getattr(self, self.draw(st.sampled_from(names)))(self.pick())
         if made is not None and made.type.size <= 64:
             self.nodes.append(made)
