@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 from typing import Any
 
 from flambeau import config
@@ -40,7 +41,7 @@ class device:  # noqa: N801  # PyTorch's name
             )
         if index not in (None, 0):
             raise RuntimeError(f"device {name} has one unit, index 0; got index {index}")
-        self.type = name
+        self.type = sys.intern(name)  # Nodes compare devices with `is`
         self.index = index
         self._outer: list[str | None] = []
 

@@ -21,7 +21,7 @@ from flambeau.graph.history import History, is_leaf
 from flambeau.graph.node import Node, Shape, TensorType, node, tensor_type
 from flambeau.schedule import flush
 from flambeau.tensor.attached import Attached
-from flambeau.tensor.device import default_device_name, device, device_of
+from flambeau.tensor.device import default_device_name, device, device_of, resolve
 from flambeau.tensor.record import check_dtype, derive
 from flambeau.tensor.size import Size
 from flambeau.tensor.view import View, contiguous_strides
@@ -445,7 +445,7 @@ def _unpickled(
     array: numpy.ndarray[Any, Any], where: str, requires_grad: bool, state: dict[str, Any]
 ) -> Tensor:
     """A tensor of what __reduce_ex__ gave."""
-    made = Tensor._from_numpy(array, where, copy=False)
+    made = Tensor._from_numpy(array, resolve(where), copy=False)
     made._leaf = requires_grad
     made.__dict__.update(state)
     return made

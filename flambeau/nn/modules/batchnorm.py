@@ -84,6 +84,13 @@ class _NormBase(Module):
         self.reset_running_stats()
         self._reset_affine()
 
+    def extra_repr(self) -> str:
+        return (
+            f"{self.num_features}, eps={self.eps}, momentum={self.momentum}, "
+            f"affine={self.affine}, bias={self.bias is not None}, "
+            f"track_running_stats={self.track_running_stats}"
+        )
+
     def _check_input_dim(self, input: Tensor) -> None:  # noqa: A002  # PyTorch's name
         if input.ndim not in self.ranks:
             expected = " or ".join(f"{rank}D" for rank in self.ranks)
@@ -109,13 +116,6 @@ def _count(device: Any) -> Tensor:
 
 
 class _BatchNorm(_NormBase):
-    def extra_repr(self) -> str:
-        return (
-            f"{self.num_features}, eps={self.eps}, momentum={self.momentum}, "
-            f"affine={self.affine}, bias={self.bias is not None}, "
-            f"track_running_stats={self.track_running_stats}"
-        )
-
     def _factor(self) -> float:
         """How much of this batch goes into the running statistics; counts the batch."""
         momentum = self.momentum
@@ -182,12 +182,6 @@ class _InstanceNorm(_NormBase):
             device,
             dtype,
             bias=bias,
-        )
-
-    def extra_repr(self) -> str:
-        return (
-            f"{self.num_features}, eps={self.eps}, momentum={self.momentum}, "
-            f"affine={self.affine}, track_running_stats={self.track_running_stats}"
         )
 
     def forward(self, input: Tensor) -> Tensor:  # noqa: A002  # PyTorch's name
