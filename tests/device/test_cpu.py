@@ -461,3 +461,19 @@ def test_loads_from_a_written_buffer_are_in_order(device: Any) -> None:
     momentum = arrays[1] + arrays[2]
     np.testing.assert_array_equal(got[1], momentum)
     np.testing.assert_array_equal(got[0], arrays[0] + momentum * np.float32(-0.5))
+
+
+@pytest.mark.parametrize("shape", [(16, 16), (40, 33), (100, 8), (9, 200), (64, 128)])
+@pytest.mark.parametrize("name", ["float32", "int32", "float64", "int64", "int16"])
+def test_turned_arrays(device: Any, shape: tuple[int, int], name: str) -> None:
+    """x.T + y, whole and with what is left at the edges, under a third axis."""
+    dtype = DTYPES[name]
+    m, n = shape
+    x, y = sample(dtype, 3 * m * n).reshape(3, n, m), sample(dtype, 3 * m * n, 1).reshape(3, m, n)
+    b, i, j = Axis(3), Axis(m), Axis(n)
+    here = flat((b, m * n), (i, n), (j, 1))
+    there = flat((b, m * n), (j, m), (i, 1))
+    value = ir.apply("ADD", ir.load(0, dtype, there), ir.load(1, dtype, here))
+    body = (Store(2, here, value),)
+    (got,) = run_kernel(device, (b, i, j), body, [x, y, np.zeros_like(y)], {2})
+    np.testing.assert_array_equal(got, x.transpose(0, 2, 1) + y)

@@ -32,6 +32,8 @@ class Choice:
 
     axis: Axis | None
     cost: float
+    down: Axis | None = None  # with `turned`: the other axis of squares
+    turned: tuple[Value, ...] = ()  # loads that run along `down`
 
 
 def reachable(statements: Iterable[Statement]) -> list[Value]:
@@ -75,7 +77,7 @@ class Chooser:
     def __init__(self, kernel: Kernel, values: Values) -> None:
         self.kernel = kernel
         self.values = values
-        self._through: dict[Value, frozenset[Axis]] = {}
+        self._cheap: frozenset[Value] = frozenset()  # loads that are turned
 
     def domain(self) -> Choice:
         """The best of: one domain axis in lanes, or every statement by itself."""
@@ -88,12 +90,39 @@ class Chooser:
         if any(isinstance(each, Sort) for each in body):
             return best
         for axis in reversed(self.kernel.domain):
+            down, turned = self._turned(axis)
+            self._cheap = frozenset(turned)
             cost = sum(
                 self._cost(each, axis, points / axis.extent * _vectors(axis)) for each in body
             )
             if cost < best.cost:
-                best = Choice(axis, cost)
+                best = Choice(axis, cost, down, turned)
         return best
+
+    def _turned(self, axis: Axis) -> tuple[Axis | None, tuple[Value, ...]]:
+        """Loads that run along another axis of the domain, when `axis` is in lanes; that axis."""
+        kernel, values = self.kernel, self.values
+        if axis.extent < LANES // 2 or not all(isinstance(s, Store | Check) for s in kernel.body):
+            return None, ()
+        loads = [
+            each
+            for each in reachable(kernel.body)
+            if each.op == "load"
+            and len(each.args) == 1
+            and each.dtype.itemsize >= 4
+            and not kernel.buffers[each.payload].written
+            and (factor(each.args[0], axis, values) or 0) > 1
+        ]
+        found: dict[tuple[Axis, int], list[Value]] = {}
+        for each in loads:
+            for down in kernel.domain:
+                if down.extent >= LANES // 2 and factor(each.args[0], down, values) == 1:
+                    found.setdefault((down, each.dtype.itemsize), []).append(each)
+                    break
+        if not found:
+            return None, ()
+        (down, _), turned = max(found.items(), key=lambda item: len(item[1]))
+        return down, tuple(turned)
 
     def inner(self, statement: Fold | Loop) -> Axis | None:
         """The axis of a Fold or Loop to run in lanes; None: no one."""
@@ -143,13 +172,15 @@ class Chooser:
             if isinstance(statement, Fold):
                 loops = frozenset(statement.axes)
                 total += self._values([statement.value], axis, points, loops) + 0.5 * inside
+                total += 6.0 * points if axis in loops else 0.0  # lanes are joined at the end
             return total
         if isinstance(statement, Sort):
             extent = max(statement.axis.extent, 2)
             return points * extent * (extent.bit_length() * 6.0 + 4.0)
         total = self._values(values_of(statement), axis, points, None)
         if isinstance(statement, Store):
-            total += points * self._access(statement.index, axis)
+            access = self._access(statement.index, axis)
+            total += points * (access * 1.5 if access > LANES else access)
         return total
 
     def _values(
@@ -182,18 +213,22 @@ class Chooser:
             if loops and loops.isdisjoint(self.values.dependencies(value)):
                 times = points
             if value.op == "load":
-                total += times * self._access(value.args[0], axis)
+                cheap = axis is not None and value in self._cheap
+                total += times * (2.5 if cheap else self._access(value.args[0], axis))
             else:
                 total += times * _WEIGHT.get(value.op, 0.7)
         return total
 
     def _access(self, index: Value, axis: Axis | None) -> float:
+        """A load's cost; that of many where lanes are far from each other."""
         if axis is None:
             return 1.0
         found = factor(index, axis, self.values)
         if found in (0, 1):
             return 1.0
-        return LANES * 1.3 if found is not None else LANES * 1.6
+        if found is not None and 2 <= found <= 4:
+            return 2.0 + found
+        return LANES * 1.8
 
 
 def _vectors(axis: Axis) -> float:

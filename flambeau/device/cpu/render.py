@@ -10,7 +10,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 
-from flambeau.device.cpu import convert, sort
+from flambeau.device.cpu import convert, domain, sort
 from flambeau.device.cpu.choose import Chooser, reachable, width
 from flambeau.device.cpu.contraction import ContractionRenderer
 from flambeau.device.cpu.emit import (
@@ -30,9 +30,6 @@ from flambeau.graph import dtype as dtypes
 from flambeau.kernel.ir import Axis, Check, Fold, Kernel, Loop, Sort, Statement, Store
 from flambeau.kernel.tile import Contraction, tile
 
-CHUNK = 8192.0
-"""Estimated work of one item: enough that its overhead does not count."""
-
 UNROLL = 9
 """Inner loops of up to this many steps are written out."""
 
@@ -51,6 +48,7 @@ class Renderer:
         self.values = Values(self.emitter, kernel)
         self.chooser = Chooser(kernel, self.values)
         self.scratch = 0
+        self.imports: set[str] = set()
 
     def render(self, name: str) -> Rendered:
         """The function `name` for the whole kernel."""
@@ -65,12 +63,10 @@ class Renderer:
             return self._contraction(name, contraction, tiles)
         self.entry()
         choice = self.chooser.domain()
-        if choice.axis is None:
-            items = self._scalar_domain()
-        else:
-            items = self._vector_domain(choice.axis, choice.cost)
+        items = domain.write(self, choice)
         text = self.function(name) + self.declarations(self.emitter)
-        return Rendered(text, (Stage(name, items, choice.cost),), self.scratch)
+        stages = (Stage(name, items, choice.cost),)
+        return Rendered(text, stages, self.scratch, 0, tuple(sorted(self.imports)))
 
     def _contraction(self, name: str, contraction: Contraction, tiles: Tiling) -> Rendered:
         split = tiles.splits > 1
@@ -119,57 +115,7 @@ class Renderer:
                 wide = Operand(emitter.let(f"load i64, ptr {place}"), dtypes.int64)
             self.values.scalars.append(convert.cast(emitter, wide, dtype))
 
-    # the domain
-
-    def _scalar_domain(self) -> int:
-        items = 1
-        for axis in self.kernel.domain:
-            items *= axis.extent
-        loop = self.emitter.open_loop("%begin", "%end")
-        self.values.decode(self.kernel.domain, loop.index)
-        self.statements(self.kernel.body)
-        self.emitter.close_loop(loop)
-        return items
-
-    def _vector_domain(self, axis: Axis, cost: float) -> int:
-        emitter = self.emitter
-        outer = [each for each in self.kernel.domain if each is not axis]
-        points = 1
-        for each in outer:
-            points *= each.extent
-        lanes = width(axis.extent, reachable(self.kernel.body))
-        full = axis.extent // lanes
-        each_vector = cost / points / max(1, -(-axis.extent // lanes))
-        vectors = max(1, min(int(CHUNK / max(each_vector, 0.1)), full))
-        chunks = max(1, -(-full // vectors))
-        loop = emitter.open_loop("%begin", "%end")
-        item = loop.index
-        low: str | int = 0
-        high: str | int = full * lanes
-        last = "true"
-        if chunks > 1:
-            chunk = emitter.let(f"urem i64 {item}, {chunks}")
-            item = emitter.let(f"udiv i64 {item}, {chunks}")
-            low = emitter.let(f"mul nsw i64 {chunk}, {vectors * lanes}")
-            last = emitter.let(f"icmp eq i64 {chunk}, {chunks - 1}")
-            end = emitter.let(f"add nsw i64 {low}, {vectors * lanes}")
-            high = emitter.let(f"select i1 {last}, i64 {full * lanes}, i64 {end}")
-        self.values.decode(outer, item)
-
-        def body(carried: list[str]) -> list[str]:
-            self.statements(self.kernel.body)
-            return []
-
-        if full:
-            self.vector_loop(axis, lanes, low, high, [], body)
-        if axis.extent % lanes:
-            if chunks > 1:
-                with emitter.branch(last):
-                    self.vector_tail(axis, lanes, [], body)
-            else:
-                self.vector_tail(axis, lanes, [], body)
-        emitter.close_loop(loop)
-        return points * chunks
+    # vectors
 
     def vector_loop(
         self,
