@@ -86,7 +86,8 @@ class Interpreter:
         self.point: Any = None
 
     def run(self) -> None:
-        for self.point in self.points(self.kernel.domain):
+        for point in self.points(self.kernel.domain):
+            self.point = point
             self.results.clear()
             self.body(self.kernel.body)
 

@@ -127,12 +127,12 @@ def _weight(lowering: Lowering, node: Node, geometry: Geometry, index: Index, gu
 class _Phase(NamedTuple):
     """Which taps count for one spatial axis in one phase, and where they read.
 
-    tap = first + step · j for j < count; place = quotient - slope · j + offset.
+    tap = first + step · j for j < taps; place = quotient - slope · j + offset.
     """
 
     first: int
     step: int
-    count: int
+    taps: int
     quotient: Linear
     slope: int
 
@@ -178,7 +178,7 @@ def _input(lowering: Lowering, node: Node, geometry: Geometry, index: Index, gua
         for place, taps, stride, dilation, (low, _) in settings
     ]
     wide = accumulator(node.dtype)
-    if any(phase.count == 0 for phase in phases):
+    if any(phase.taps == 0 for phase in phases):
         return lowering.constant(0.0, node.dtype)
 
     def make(steps: Index) -> Generator[Request, Value, Value]:
@@ -194,7 +194,7 @@ def _input(lowering: Lowering, node: Node, geometry: Geometry, index: Index, gua
         b = yield (gradient, at, inside)
         return product(lowering, a, masked(lowering, b, inside, guard), node)
 
-    counts = [phase.count for phase in phases]
+    counts = [phase.taps for phase in phases]
     total = yield from lowering.fold("add", wide, (outputs, *counts), make)
     return lowering.cast(total, node.dtype)
 

@@ -12,17 +12,17 @@ as one, so that a map over contiguous arrays becomes one flat loop.
 from __future__ import annotations
 
 from collections.abc import Callable, Generator, Mapping, Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from typing import Any
 
 from flambeau.graph import dtype as dtypes
 from flambeau.graph import op
 from flambeau.graph.dtype import DType
-from flambeau.graph.node import Location, Node, ScalarRef
-from flambeau.graph.numpy_reference import decode_constant
+from flambeau.graph.node import Location, Node, Operation
 from flambeau.kernel import ir
-from flambeau.kernel.index import Atom, Index, Indices, Linear, mergeable
+from flambeau.kernel.index import Atom, Index, Indices, Linear
 from flambeau.kernel.ir import Axis, Check, Fold, Kernel, Loop, Sort, Statement, Store, Value
+from flambeau.kernel.merge import Merging, merge_statement
 
 Condition = tuple[Linear, int, int] | Value
 """low ≤ index < high, or a boolean value."""
@@ -32,7 +32,7 @@ Request = tuple[Node, Index, Guard]
 Step = Generator[Request, Value, Value]
 Rule = Callable[["Lowering", Node, Index, Guard], Step]
 
-RULES: dict[op.Primitive, Rule] = {}
+RULES: dict[Operation, Rule] = {}
 """How each primitive that is not elementwise or movement becomes a value."""
 
 
@@ -274,15 +274,16 @@ class Lowering:
         if found is not None:
             return found
         stack = [(key, self._expand(*key))]
-        answer: Any = None
+        answer: Value | None = None
         while True:
             key, step = stack[-1]
             try:
-                request = step.send(answer)
+                request = step.send(answer)  # type: ignore[arg-type]  # None starts a generator
             except StopIteration as stop:
                 self._memo[key] = answer = stop.value
                 stack.pop()
                 if not stack:
+                    assert answer is not None
                     return answer
                 continue
             answer = self._memo.get(request)
@@ -318,7 +319,8 @@ class Lowering:
     def _elementwise(self, node: Node, index: Index, guard: Guard) -> Step:
         args: list[Value] = []
         for source in node.inputs:
-            args.append((yield (source, self.broadcast(index, source), guard)))
+            value = yield (source, self.broadcast(index, source), guard)
+            args.append(value)
         name = node.op.name
         if name in _DIVISIONS and not node.dtype.is_floating_point:
             args[1] = self._divisor(node, args[1], guard)
@@ -340,10 +342,10 @@ class Lowering:
     def finish(self, name: str, domain: Sequence[Axis]) -> Lowered:
         """The kernel: axes merged, indices worked out."""
         axes = tuple([each for each in domain if each.extent != 1])
-        merging = _Merging(self.indices, list(self._indexed))
+        merging = Merging(self.indices, list(self._indexed))
         axes = merging.merge(axes)
         self._ranks = {each: number - len(axes) for number, each in enumerate(axes)}
-        body = tuple([_merge_statement(each, merging) for each in self.body])
+        body = tuple([merge_statement(each, merging) for each in self.body])
         self._work_out(merging)
         body = tuple([self._settle(each) for each in body])
         parameters = tuple(
@@ -358,7 +360,7 @@ class Lowering:
         kernel = Kernel(name, axes, body, parameters, scalars)
         return Lowered(kernel, self.buffers, tuple(self._scalars), self.errors)
 
-    def _work_out(self, merging: _Merging) -> None:
+    def _work_out(self, merging: Merging) -> None:
         """Put real index values into the place of the symbolic ones."""
         users = list(self._values.values())
         real = {
@@ -397,7 +399,8 @@ class Lowering:
         if atom.kind == "scalar":
             return self.scalar(atom.payload)
         if atom.kind == "value":
-            return atom.payload
+            value: Value = atom.payload
+            return value
         name = "IDIV" if atom.kind == "divide" else "MOD"
         args = (self._index_value(atom.payload), self.constant(atom.divisor))
         return self.emit(name, args, dtypes.int64)
@@ -434,50 +437,6 @@ class Lowering:
 _DIVISIONS = {"IDIV": "division", "MOD": "modulo"}
 
 
-class _Merging:
-    """Merges neighbouring axes that all of a kernel's indices see as one."""
-
-    def __init__(self, indices: Indices, linears: list[Linear]) -> None:
-        self.indices = indices
-        self.linears = linears
-        self.current = {each: each for each in linears}
-
-    def merge(self, axes: tuple[Axis, ...]) -> tuple[Axis, ...]:
-        merged = list(axes)
-        at = len(merged) - 2
-        while at >= 0:
-            outer, inner = merged[at], merged[at + 1]
-            if all(mergeable(each, outer, inner) for each in self.current.values()):
-                both = Axis(outer.extent * inner.extent)
-                self._substitute(outer, inner, both)
-                merged[at : at + 2] = [both]
-            at -= 1
-        return tuple(merged)
-
-    def _substitute(self, outer: Axis, inner: Axis, both: Axis) -> None:
-        targets = {outer: self.indices.zero, inner: self.indices.axis(both)}
-
-        def leaf(atom: Atom) -> Linear | None:
-            return targets.get(atom.payload) if atom.kind == "axis" else None
-
-        for key, index in self.current.items():
-            self.current[key] = self.indices.substitute(index, leaf)
-
-    def replaced(self, index: Linear) -> Linear:
-        return self.current[index]
-
-
-def _merge_statement(statement: Statement, merging: _Merging) -> Statement:
-    if isinstance(statement, Fold) and not statement.body:
-        axes = tuple([each for each in statement.axes if each.extent != 1])
-        statement.axes = merging.merge(axes) or statement.axes[:1]
-    elif isinstance(statement, Loop):
-        body = tuple([_merge_statement(each, merging) for each in statement.body])
-        axes = merging.merge(tuple([each for each in statement.axes if each.extent != 1]))
-        return replace(statement, axes=axes, body=body)
-    return statement
-
-
 def _axes_under(values: Sequence[Value]) -> set[Axis]:
     """The axes that values depend on while their indices are still symbolic."""
     found: set[Axis] = set()
@@ -499,27 +458,3 @@ def _axes_under(values: Sequence[Value]) -> set[Axis]:
                 elif atom.kind in ("divide", "modulo"):
                     linears.append(atom.payload)
     return found
-
-
-def runtime_scalar(value: Any) -> int | None:
-    """The number of the plan's scalar that `value` stands for; None where it is fixed."""
-    return value.index if isinstance(value, ScalarRef) else None
-
-
-@rule(op.CONST)
-def _const(lowering: Lowering, node: Node, index: Index, guard: Guard) -> Step:
-    dtype = node.dtype
-    if len(node.attrs) > 1:
-        return lowering.constant(decode_constant(node.attrs[1], dtype), dtype)
-    number = runtime_scalar(node.scalars[0])
-    if number is None:
-        convert = float if dtype.is_floating_point else int
-        return lowering.constant(convert(node.scalars[0]), dtype)
-    return lowering.cast(lowering.scalar(number), dtype)
-    yield
-
-
-@rule(op.IOTA)
-def _iota(lowering: Lowering, node: Node, index: Index, guard: Guard) -> Step:
-    return lowering.cast(lowering.indexed(index[0]), node.dtype)
-    yield

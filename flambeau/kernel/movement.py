@@ -16,7 +16,8 @@ from flambeau.graph.node import Node, Shape
 from flambeau.graph.numpy_reference import OUT_OF_BOUNDS, decode_constant
 from flambeau.kernel.index import Index, Indices, Linear
 from flambeau.kernel.ir import Value
-from flambeau.kernel.lower import Condition, Guard, Lowering, Step, rule, runtime_scalar
+from flambeau.kernel.lower import Condition, Guard, Lowering, Step, rule
+from flambeau.kernel.sources import runtime_scalar
 
 
 def start_of(indices: Indices, start: Any, most: int) -> Linear:

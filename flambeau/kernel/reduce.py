@@ -45,15 +45,14 @@ def lower_scan(node: Node, name: str, stored: Any, scalars: Any) -> Lowered:
     kind, wide = fold_kind(kind, node.dtype)
     axes = [Axis(extent) for extent in node.shape]
     index = tuple([lowering.indices.axis(each) for each in axes])
-    lowering.scopes.append(body := [])
+    lowering.scopes.append([])
     value = lowering.cast(lowering.value(node.inputs[0], index), wide)
-    checks, body = body, []
+    checks = lowering.scopes.pop()
     fold = Fold((axes[along],), kind, value, wide)
     running = Value("result", (), wide, fold)
-    lowering.scopes[-1] = body
+    lowering.scopes.append([])
     flat = lowering.indices.flatten(index, node.shape)
     lowering.store(node, flat, lowering.cast(running, node.dtype))
-    lowering.scopes.pop()
-    fold.body = (*checks, *body)
+    fold.body = (*checks, *lowering.scopes.pop())
     lowering.body.append(fold)
     return lowering.finish(name, [each for number, each in enumerate(axes) if number != along])

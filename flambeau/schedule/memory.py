@@ -95,7 +95,7 @@ class Memory:
         """Let outputs overwrite donated inputs that their kernel reads for the last time.
 
         A store may overwrite what is read at its own element only: by stores of the domain, and
-        not by a Fold or a Loop. Stores are put in an order in which none reads what was overwritten.
+        not by a Fold or a Loop. Stores are put in an order so that none reads what was overwritten.
         """
         body = step.kernel.body
         stores = _plain_stores(body)
@@ -111,7 +111,7 @@ class Memory:
                 number
                 for number, base in enumerate(step.buffers)
                 if base in last_reads
-                and self.place.get(base) in self.donated  # type: ignore[arg-type]
+                and self.place.get(base) in self.donated
                 and number not in elsewhere
                 and _same_memory(step.kernel, number, store.buffer)
                 and all(index is store.index for index in loads.get(number, ()))
@@ -146,7 +146,8 @@ class Memory:
                     merged[number] = written
                     step.kernel.body = (*others, *order)
                     base, node = step.buffers[number], step.buffers[written]
-                    assert base is not None and node is not None
+                    assert base is not None
+                    assert node is not None
                     self.overwrite(base, node)
                     break
         if merged:

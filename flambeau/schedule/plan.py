@@ -18,7 +18,8 @@ from flambeau.kernel.printer import kernel_text
 from flambeau.kernel.program import HostCall, Launch, Program
 from flambeau.kernel.scatter import lower_assign, lower_cat, lower_copy, lower_scatter
 from flambeau.kernel.sort import lower_sort
-from flambeau.schedule.group import Group, Grouper, bits
+from flambeau.schedule.group import Grouper
+from flambeau.schedule.inline import Group, bits
 from flambeau.schedule.memory import Call, Memory, Step
 from flambeau.schedule.split import splitting
 
@@ -208,12 +209,13 @@ def _program(plan: _Plan) -> Program:
     uses: list[tuple[int, ...]] = []
     for group, step in plan.steps:
         if isinstance(step, Call):
-            launch = _host_call(memory, step)
-            uses.append((*launch.inputs, *launch.outputs))
+            call = _host_call(memory, step)
+            uses.append((*call.inputs, *call.outputs))
+            launches.append(call)
         else:
             launch = _launch(memory, group, step)
             uses.append(launch.slots)
-        launches.append(launch)
+            launches.append(launch)
     return Program(
         memory.slots,
         launches,

@@ -1,4 +1,4 @@
-"""Random graphs: whatever is fused, stored, overwritten or split, the results are the reference's."""
+"""Random graphs: whatever is fused, stored, overwritten or split, the reference agrees."""
 
 from __future__ import annotations
 
