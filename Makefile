@@ -69,7 +69,7 @@ bench: $(VENV)/.dev $(TORCH_VENV)/.torch
 	$(BIN)/python benchmarks/demo_step.py --torch-python $(TORCH_VENV)/bin/python
 
 parity: $(TORCH_VENV)/.torch
-	$(TORCH_VENV)/bin/python -m pytest tests/parity
+	$(TORCH_VENV)/bin/python -m pytest -n $(WORKERS) -k parity
 
 clean:
 	rm -rf $(VENV) $(TORCH_VENV) build dist output *.egg-info
