@@ -7,6 +7,9 @@ from __future__ import annotations
 
 import os
 import sys
+import tempfile
+from collections.abc import Iterator
+from contextlib import contextmanager
 from functools import cache
 from typing import Any
 
@@ -93,13 +96,27 @@ def _choose(wgpu: Any) -> Any:
     )
 
 
+@contextmanager
+def _quiet() -> Iterator[None]:
+    """Drivers look for a display and complain on stderr where a machine has none."""
+    absent = "XDG_RUNTIME_DIR" not in os.environ
+    if absent:
+        os.environ["XDG_RUNTIME_DIR"] = tempfile.gettempdir()
+    try:
+        yield
+    finally:
+        if absent:
+            del os.environ["XDG_RUNTIME_DIR"]
+
+
 @cache
 def find() -> tuple[Any, Any]:
     """(the wgpu module, the adapter). Raises RuntimeError that says what to install."""
     wgpu = _import()
     _restrict_backends()
     try:
-        return wgpu, _choose(wgpu)
+        with _quiet():
+            return wgpu, _choose(wgpu)
     except RuntimeError:
         raise
     except Exception as error:  # wgpu raises many types where a driver is broken
