@@ -405,7 +405,9 @@ def _materialize(node: Node, g: Node) -> Gradients:
 
 @_rule(op.COPY, "", "g on the device of x")
 def _copy(node: Node, g: Node) -> Gradients:
-    return (new_node(op.COPY, (g,), (node.inputs[0].device,)),)
+    back = new_node(op.COPY, (g,), (node.inputs[0].device,))
+    back.device = node.inputs[0].device
+    return (back,)
 
 
 @_rule(op.ASSIGN, "", "g with zeros written through the view; g read through the view")
