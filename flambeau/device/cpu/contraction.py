@@ -82,7 +82,7 @@ class ContractionRenderer:
         steps = 1.0
         for axis in c.k:
             steps *= axis.extent
-        first = Stage(symbol, self.tiles * t.splits, points * steps / 16)
+        first = Stage(symbol, self.tiles * t.splits, points * steps / 50)
         if t.splits == 1:
             return (first,)
         second = Stage(f"{symbol}_finish", self.tiles * t.rows.block, points * t.splits / 8)

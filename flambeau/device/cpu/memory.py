@@ -149,6 +149,6 @@ class Arena:
         """Make sure that there is room; `base` changes where it grows."""
         if nbytes > self.size:
             self._block = None  # the old memory goes first
-            self._block = new_block(max(nbytes, ALIGNMENT))
+            self._block = new_block(nbytes + 2 * ALIGNMENT)
             self.base = self._block[0]
             self.size = nbytes
