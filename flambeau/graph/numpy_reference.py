@@ -6,6 +6,7 @@ This is the definition. Every device is tested against it, and the reference dev
 from __future__ import annotations
 
 import itertools
+import math
 from typing import Any
 
 import numpy as np
@@ -153,7 +154,7 @@ def conv(attrs: Attrs, scalars: Scalars, first: Array, second: Array) -> Array:
             )
         )
         x = np.pad(x, [(0, 0), (0, 0), *padding])
-        xg = x.reshape(x.shape[0], groups, -1, *x.shape[2:])
+        xg = x.reshape(x.shape[0], groups, x.shape[1] // groups, *x.shape[2:])
         wg = w.reshape(groups, -1, *w.shape[1:])
         y = np.zeros((x.shape[0], groups, wg.shape[1], *out), x.dtype)
         for tap in _taps(w.shape[2:]):
@@ -163,27 +164,29 @@ def conv(attrs: Attrs, scalars: Scalars, first: Array, second: Array) -> Array:
     if mode == "input":
         g, w = first, second
         padded = [n + lo + hi for n, (lo, hi) in zip(spatial, padding, strict=True)]
-        gg = g.reshape(g.shape[0], groups, -1, *g.shape[2:])
+        gg = g.reshape(g.shape[0], groups, g.shape[1] // groups, *g.shape[2:])
         wg = w.reshape(groups, -1, *w.shape[1:])
         x = np.zeros((g.shape[0], groups, w.shape[1], *padded), g.dtype)
         for tap in _taps(w.shape[2:]):
             at = (slice(None),) * 3 + _tap_slices(tap, stride, dilation, g.shape[2:])
             x[at] += np.einsum("ngo...,goc->ngc...", gg, wg[(slice(None),) * 3 + tap])
         inner = tuple(slice(lo, lo + n) for n, (lo, _) in zip(spatial, padding, strict=True))
-        x = x.reshape(g.shape[0], -1, *padded)[(slice(None), slice(None), *inner)]
+        x = x.reshape(g.shape[0], groups * w.shape[1], *padded)[(slice(None), slice(None), *inner)]
         return x.astype(kind)
     x, g = first, second
     x = np.pad(x, [(0, 0), (0, 0), *padding])
-    xg = x.reshape(x.shape[0], groups, -1, *x.shape[2:])
-    gg = g.reshape(g.shape[0], groups, -1, *g.shape[2:])
+    xg = x.reshape(x.shape[0], groups, x.shape[1] // groups, *x.shape[2:])
+    gg = g.reshape(g.shape[0], groups, g.shape[1] // groups, *g.shape[2:])
     w = np.zeros((groups, gg.shape[2], xg.shape[2], *spatial), x.dtype)
     for tap in _taps(spatial):
         part = xg[(slice(None),) * 3 + _tap_slices(tap, stride, dilation, g.shape[2:])]
-        flat = part.reshape(*part.shape[:3], -1)
+        places = math.prod(part.shape[3:])
         w[(slice(None),) * 3 + tap] = np.einsum(
-            "ngcs,ngos->goc", flat, gg.reshape(*gg.shape[:3], -1)
+            "ngcs,ngos->goc",
+            part.reshape(*part.shape[:3], places),
+            gg.reshape(*gg.shape[:3], places),
         )
-    return w.reshape(g.shape[1], -1, *spatial).astype(kind)
+    return w.reshape(g.shape[1], xg.shape[2], *spatial).astype(kind)
 
 
 def reshape(attrs: Attrs, scalars: Scalars, x: Array) -> Array:

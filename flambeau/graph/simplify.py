@@ -150,7 +150,6 @@ def divide_by_power_of_two(rewriter: Rewriter, node: Node) -> Node | None:
     """x / 2ᵏ is x·2⁻ᵏ, to the bit.
 
     div(x, constant(4.0, f32)) => mul(x, constant(0.25, f32))
-    div(x, constant(1.0, f32)) => x
     """
     value = fixed_value(node.inputs[1])
     if value is None or not math.isfinite(value) or value == 0:
@@ -198,7 +197,7 @@ def cast_nothing(rewriter: Rewriter, node: Node) -> Node | None:
 def cast_twice(rewriter: Rewriter, node: Node) -> Node | None:
     """A conversion that loses nothing on the way to another one.
 
-    cast(cast(h, f32), f16) => h
+    cast(cast(h, f32), i32) => cast(h, i32)
     cast(cast(x, f64), i32) => cast(x, i32)
     """
     (source,) = node.inputs
@@ -251,7 +250,7 @@ def exclude_twice(rewriter: Rewriter, node: Node) -> Node | None:
 def truth_arithmetic(rewriter: Rewriter, node: Node) -> Node | None:
     """Of bools, + and max are |, and · is &.
 
-    add(p, p) => p
+    add(p, not_(p)) => or_(p, not_(p))
     mul(p, not_(p)) => and_(p, not_(p))
     """
     if node.dtype.kind != "bool":
@@ -372,7 +371,7 @@ def permute_twice(rewriter: Rewriter, node: Node) -> Node | None:
 def permute_ones(rewriter: Rewriter, node: Node) -> Node | None:
     """A permutation that keeps the order of all axes that count is a reshape.
 
-    permute(reshape(x, (2, 1, 3)), (1, 0, 2)) => reshape(x, (1, 2, 3))
+    permute(reduce("add", x, (0,)), (1, 0)) => reshape(reduce("add", x, (0,)), (3, 1))
     """
     (source,) = node.inputs
     wide = [axis for axis in node.attrs[0] if source.shape[axis] != 1]

@@ -128,20 +128,17 @@ class Indices:
     def _recombine(self, terms: dict[Atom, int]) -> dict[Atom, int]:
         """d · ⌊x / d⌋ + x mod d is x."""
         for atom, factor in terms.items():
-            if atom.kind != "modulo":
+            if atom.kind != "modulo" or atom.payload.constant:
                 continue
-            key = ("divide", atom.payload, atom.divisor)
-            for other, times in terms.items():
-                same = (other.kind, other.payload, other.divisor) == key
-                if same and times == factor * atom.divisor:
-                    rest = {a: f for a, f in terms.items() if a is not atom and a is not other}
-                    inner: Linear = atom.payload
-                    if inner.constant:
-                        return terms
-                    for each, multiple in inner.terms:
-                        rest[each] = rest.get(each, 0) + multiple * factor
-                    rest = {a: f for a, f in rest.items() if f}
-                    return self._recombine(rest)
+            quotient = self.divide(atom.payload, atom.divisor)
+            if quotient.constant or len(quotient.terms) != 1:
+                continue
+            other, times = quotient.terms[0]
+            if terms.get(other) == factor * atom.divisor and times == 1:
+                rest = {a: f for a, f in terms.items() if a is not atom and a is not other}
+                for each, multiple in atom.payload.terms:
+                    rest[each] = rest.get(each, 0) + multiple * factor
+                return self._recombine({a: f for a, f in rest.items() if f})
         return terms
 
     # arithmetic -----------------------------------------------------------------------------
