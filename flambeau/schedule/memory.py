@@ -134,11 +134,21 @@ class Memory:
         others: list[Statement],
         choices: list[tuple[int, list[int]]],
     ) -> None:
-        """Take the choices, those with the fewest alternatives first, as far as they agree."""
+        """Take the choices as far as they agree.
+
+        A value that is made of the old one takes its place (a parameter its predecessor's, before
+        the gradient could); then those with the fewest alternatives.
+        """
         merged: dict[int, int] = {}
         reads = [_loads([store]) for store in stores]
-        for written, fits in sorted(choices, key=lambda each: len(each[1])):
-            for number in fits:
+        own = {store.buffer: read for store, read in zip(stores, reads, strict=True)}
+
+        def rank(choice: tuple[int, list[int]]) -> tuple[bool, int]:
+            written, fits = choice
+            return own[written].keys().isdisjoint(fits), len(fits)
+
+        for written, fits in sorted(choices, key=rank):
+            for number in sorted(fits, key=lambda each: each not in own[written]):
                 if number in merged:
                     continue
                 order = _store_order(stores, reads, {**merged, number: written})
