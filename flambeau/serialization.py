@@ -391,7 +391,7 @@ def _placement(map_location: Any) -> Callable[[Array], Tensor]:
 
         def by_function(array: Array) -> Tensor:
             made = Tensor._from_numpy(array)
-            moved = map_location(made, made.device.type)
+            moved: Any = map_location(made, made.device.type)
             return made if moved is None else moved
 
         return by_function

@@ -60,6 +60,7 @@ from flambeau.ops.conv import (
 from flambeau.ops.cross_entropy import cross_entropy, nll_loss
 from flambeau.ops.distance import cosine_similarity, normalize, pairwise_distance
 from flambeau.ops.embedding import embedding
+from flambeau.ops.gather import one_hot
 from flambeau.ops.loss import (
     binary_cross_entropy,
     binary_cross_entropy_with_logits,
@@ -158,6 +159,7 @@ __all__ = [
     "mse_loss",
     "nll_loss",
     "normalize",
+    "one_hot",
     "pad",
     "pairwise_distance",
     "poisson_nll_loss",

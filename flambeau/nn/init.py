@@ -109,7 +109,7 @@ def eye_(tensor: Tensor) -> Tensor:
     """Ones on the diagonal of a matrix, zeros elsewhere."""
     if tensor.ndim != 2:
         raise ValueError("Only tensors with 2 dimensions are supported")
-    return _set(tensor, numpy.eye(*tensor.shape))
+    return _set(tensor, numpy.eye(tensor._type.shape[0], tensor._type.shape[1]))
 
 
 def dirac_(tensor: Tensor, groups: int = 1) -> Tensor:

@@ -67,6 +67,11 @@ CASES = [
     ("PReLU", (), {}, (3, 5)),
     ("PReLU", (5,), {}, (3, 5)),
     ("GLU", (), {}, (3, 4)),
+    ("RReLU", (0.1, 0.3), {}, None),
+    ("AlphaDropout", (), {}, None),
+    ("LocalResponseNorm", (3,), {}, (2, 5, 4)),
+    ("CosineSimilarity", (), {}, None),
+    ("PairwiseDistance", (), {}, None),
     ("Softmax", (), {"dim": 1}, (3, 4)),
     ("LogSoftmax", (-1,), {}, (3, 4)),
     ("Softmin", (0,), {}, (3, 4)),
@@ -176,6 +181,35 @@ def test_loss(name, kwargs, kind):
     ours.sum().backward()
     reference.sum().backward()
     _close(a.grad, b.grad)
+
+
+PAIRS = [
+    ("PoissonNLLLoss", {"full": True}, "count"),
+    ("GaussianNLLLoss", {}, "variance"),
+    ("SoftMarginLoss", {}, "sign"),
+    ("HingeEmbeddingLoss", {}, "sign"),
+    ("MarginRankingLoss", {"margin": 0.2}, "two"),
+    ("CosineEmbeddingLoss", {"margin": 0.2, "reduction": "none"}, "vectors"),
+    ("TripletMarginLoss", {"swap": True}, "three"),
+]
+
+
+@pytest.mark.parametrize(("name", "kwargs", "kind"), PAIRS)
+def test_losses_of_pairs(name, kwargs, kind):
+    mine, theirs = getattr(nn, name)(**kwargs), getattr(torch.nn, name)(**kwargs)
+    assert repr(mine) == repr(theirs)
+    random = numpy.random.RandomState(0)
+    x, y, z = random.randn(3, 5, 4).astype(numpy.float32)
+    signs = numpy.where(z > 0, 1, -1).astype(numpy.float32)
+    arguments = {
+        "count": (x, numpy.abs(y).round() * 3),
+        "variance": (x, y, numpy.abs(z) + 0.1),
+        "sign": (x, signs),
+        "two": (x, y, signs),
+        "vectors": (x, y, signs[:, 0]),
+        "three": (x, y, z),
+    }[kind]
+    _close(mine(*map(flambeau.tensor, arguments)), theirs(*map(torch.tensor, arguments)), 2e-5)
 
 
 def test_weighted_losses():

@@ -8,7 +8,7 @@ from flambeau.nn import functional as F  # noqa: N812  # as everyone calls it
 from flambeau.nn.modules.module import Module
 from flambeau.tensor.tensor import Tensor
 
-__all__ = ["Dropout", "Dropout1d", "Dropout2d", "Dropout3d"]
+__all__ = ["AlphaDropout", "Dropout", "Dropout1d", "Dropout2d", "Dropout3d"]
 
 
 class _Dropout(Module):
@@ -32,6 +32,12 @@ class Dropout(_Dropout):
     """In training, zero each element with probability p and scale the others by 1/(1-p)."""
 
     run = staticmethod(F.dropout)
+
+
+class AlphaDropout(_Dropout):
+    """Dropout for selu networks: mean and variance stay (arXiv:1706.02515)."""
+
+    run = staticmethod(F.alpha_dropout)
 
 
 class Dropout1d(_Dropout):
