@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Any, NamedTuple
+from typing import Any
 
 import numpy
 
@@ -16,31 +16,25 @@ from flambeau.ops.composite import composite
 from flambeau.ops.gather import gather
 from flambeau.ops.parts import part, select
 from flambeau.ops.publish import public
+from flambeau.ops.return_types import kthvalue_, median_, sort_, topk_
 from flambeau.ops.view import reshape
 from flambeau.tensor.record import record
 from flambeau.tensor.tensor import Tensor
 
 
-class Ordered(NamedTuple):
-    """Values and where along the dimension they were."""
-
-    values: Tensor
-    indices: Tensor
-
-
-def _sorted(input: Tensor, axis: int, descending: bool) -> Ordered:
-    return Ordered(*record(op.SORT, (input,), (axis, descending)))
+def _sorted(input: Tensor, axis: int, descending: bool) -> Any:
+    return sort_(*record(op.SORT, (input,), (axis, descending)))
 
 
 @public()
 def sort(
     input: Tensor, dim: int = -1, descending: bool = False, *, stable: bool | None = None
-) -> Ordered:
+) -> Any:
     """(values, indices) in order along dim; always stable; NaN is the greatest."""
     axis = axis_of(dim, input.ndim)
     if not input.ndim:
         one = _sorted(reshape(input, (1,)), 0, descending)
-        return Ordered(*[reshape(each, ()) for each in one])
+        return sort_(*[reshape(each, ()) for each in one])
     return _sorted(input, axis, descending)
 
 
@@ -49,43 +43,43 @@ def argsort(
     input: Tensor, dim: int = -1, descending: bool = False, *, stable: bool = False
 ) -> Tensor:
     """The indices that sort along dim."""
-    return sort(input, dim, descending).indices
+    found: Tensor = sort(input, dim, descending).indices
+    return found
 
 
 @public()
 def msort(input: Tensor) -> Tensor:
     """Sorted along the first dimension."""
-    return sort(input, 0).values
+    found: Tensor = sort(input, 0).values
+    return found
 
 
 @public()
-def topk(
-    input: Tensor, k: int, dim: int = -1, largest: bool = True, sorted: bool = True
-) -> Ordered:
+def topk(input: Tensor, k: int, dim: int = -1, largest: bool = True, sorted: bool = True) -> Any:
     """The k greatest (or least) along dim, in order, and their indices."""
     axis = axis_of(dim, input.ndim)
     extent = input._type.shape[axis] if input.ndim else 1
     if not 0 <= k <= extent:
         raise RuntimeError("selected index k out of range")
     if not input.ndim:
-        return sort(input)
-    return Ordered(*[part(each, axis, 0, k) for each in _sorted(input, axis, largest)])
+        return topk_(*sort(input))
+    return topk_(*[part(each, axis, 0, k) for each in _sorted(input, axis, largest)])
 
 
-def _kth(input: Tensor, place: int, axis: int, keepdim: bool) -> Ordered:
+def _kth(input: Tensor, place: int, axis: int, keepdim: bool) -> Any:
     found = _sorted(input, axis, False)
     parts = [part(each, axis, place, 1) for each in found]
-    return Ordered(*[each if keepdim else select(each, axis, 0) for each in parts])
+    return kthvalue_(*[each if keepdim else select(each, axis, 0) for each in parts])
 
 
 @public()
-def kthvalue(input: Tensor, k: int, dim: int = -1, keepdim: bool = False) -> Ordered:
+def kthvalue(input: Tensor, k: int, dim: int = -1, keepdim: bool = False) -> Any:
     """The k-th least along dim (k from 1) and its index."""
     axis = axis_of(dim, input.ndim)
     extent = input._type.shape[axis] if input.ndim else 1
     if not 1 <= k <= extent:
         raise RuntimeError(f"kthvalue(): selected number k out of range for dimension {axis}")
-    return _kth(input, k - 1, axis, keepdim) if input.ndim else sort(input)
+    return _kth(input, k - 1, axis, keepdim) if input.ndim else kthvalue_(*sort(input))
 
 
 @composite(saves="")
@@ -113,7 +107,7 @@ def median(input: Tensor, dim: int | None = None, keepdim: bool = False) -> Any:
         return median(reshape(input, (-1,)), 0).values
     axis = axis_of(dim, input.ndim)
     if not input.ndim:
-        return sort(input)
+        return median_(*sort(input))
     extent = input._type.shape[axis]
     if not extent:
         raise IndexError(f"median(): Expected reduction dim {axis} to have non-zero size.")
@@ -124,8 +118,8 @@ def median(input: Tensor, dim: int | None = None, keepdim: bool = False) -> Any:
         last, at_last = part(values, axis, extent - 1, 1), part(indices, axis, extent - 1, 1)
         middle, where = _nan_or(last, middle), _index_or(last, at_last, where)
     if keepdim:
-        return Ordered(middle, where)
-    return Ordered(select(middle, axis, 0), select(where, axis, 0))
+        return median_(middle, where)
+    return median_(select(middle, axis, 0), select(where, axis, 0))
 
 
 # on the host ------------------------------------------------------------------------------------

@@ -14,7 +14,7 @@ from flambeau.graph import op
 from flambeau.graph.dtype import DType
 from flambeau.graph.node import Shape
 from flambeau.graph.shapes import broadcast
-from flambeau.ops.axes import axes_of, axis_of, infer_size, integers, varargs
+from flambeau.ops.axes import axes_of, axis_of, infer_size, integers, title, varargs
 from flambeau.tensor.attach import method
 from flambeau.tensor.record import record
 from flambeau.tensor.size import Size
@@ -306,8 +306,8 @@ def expand(self: Tensor, *sizes: Any, implicit: bool = False) -> Tensor:
     lead = len(wanted) - len(shape)
     if lead < 0:
         raise RuntimeError(
-            f"expand({self._type!r}, size={wanted}): the number of sizes provided "
-            f"({len(wanted)}) must be greater or equal to the number of dimensions in the tensor "
+            f"expand(torch.{title(self)}Tensor{{{list(shape)}}}, size={wanted}): the number of "
+            f"sizes provided ({len(wanted)}) must be greater or equal to the number of dimensions in the tensor "
             f"({len(shape)})"
         )
     asked = tuple(wanted)
