@@ -67,16 +67,19 @@ _LATER |= dict.fromkeys(
 )
 """Functions that are imported when they are first asked for, and where they are."""
 
-_IN_PLACE = frozenset(
-    """
-    abs_ acos_ acosh_ addmv_ arccos_ arccosh_ arcsin_ arcsinh_ arctan_ arctanh_ asin_ asinh_ atan_
-    atanh_ ceil_ clamp_ clamp_max_ clamp_min_ clip_ cos_ cosh_ deg2rad_ erf_ erfc_ exp2_ exp_
-    expm1_ fill_ fix_ floor_ frac_ index_put_ log10_ log1p_ log2_ log_ logit_ nan_to_num_ neg_
-    negative_ rad2deg_ reciprocal_ relu_ round_ rsqrt_ sigmoid_ sin_ sinc_ sinh_ sqrt_ square_ tan_
-    tanh_ trunc_ xlogy_ zero_ dropout_ alpha_dropout_ feature_dropout_ feature_alpha_dropout_
-    detach_ celu_ rrelu_ selu_ threshold_ resize_as_ ldexp_
-    """.split()
-)
+# fmt: off
+_IN_PLACE = frozenset({
+    "abs_", "acos_", "acosh_", "addmv_", "alpha_dropout_", "arccos_", "arccosh_", "arcsin_",
+    "arcsinh_", "arctan_", "arctanh_", "asin_", "asinh_", "atan_", "atanh_", "ceil_",
+    "celu_", "clamp_", "clamp_max_", "clamp_min_", "clip_", "cos_", "cosh_", "deg2rad_",
+    "detach_", "dropout_", "erf_", "erfc_", "exp2_", "exp_", "expm1_",
+    "feature_alpha_dropout_", "feature_dropout_", "fill_", "fix_", "floor_", "frac_",
+    "index_put_", "ldexp_", "log10_", "log1p_", "log2_", "log_", "logit_", "nan_to_num_",
+    "neg_", "negative_", "rad2deg_", "reciprocal_", "relu_", "resize_as_", "round_",
+    "rrelu_", "rsqrt_", "selu_", "sigmoid_", "sin_", "sinc_", "sinh_", "sqrt_", "square_",
+    "tan_", "tanh_", "threshold_", "trunc_", "xlogy_", "zero_",
+})
+# fmt: on
 """In-place operations that PyTorch has as functions, too; the others are methods only."""
 
 inf = math.inf

@@ -116,7 +116,7 @@ class Device(ABC):
         """What compiled code depends on (processor, features, versions): part of cache keys."""
         return self.name
 
-    def synchronize(self) -> None:
+    def synchronize(self) -> None:  # noqa: B027  # nothing to wait for where runs are synchronous
         """Wait until all submitted work is done."""
 
     def information(self) -> dict[str, str]:

@@ -85,7 +85,7 @@ def prelu(input: Tensor, weight: Tensor) -> Any:
                 f"{weight.numel()} and channel size = {channels}."
             )
     shape = (-1, *[1] * (input.ndim - 2)) if input.ndim > 1 else ((1,) * input.ndim)
-    return elementwise(_leaky_relu, input, weight.reshape(shape))  # type: ignore[attr-defined]  # attached
+    return elementwise(_leaky_relu, input, weight.reshape(shape))
 
 
 @public(out=False)
@@ -100,7 +100,7 @@ def rrelu(
     """As leaky_relu; the slope is drawn for each element in training, else it is the middle."""
     if not training:
         return leaky_relu(input, (lower + upper) / 2, inplace)
-    slopes = input.detach().clone().uniform_(lower, upper, generator=generator)  # type: ignore[attr-defined]  # attached
+    slopes = input.detach().clone().uniform_(lower, upper, generator=generator)
     return _into(input, elementwise(_leaky_relu, input, slopes), inplace)
 
 
@@ -358,7 +358,7 @@ def glu(input: Tensor, dim: int = -1) -> Any:
     extent = input._type.shape[axis]
     if extent % 2:
         raise RuntimeError(f"Halving dimension must be even, but dimension {axis} is size {extent}")
-    return record(_glu, input.chunk(2, axis))  # type: ignore[attr-defined]  # attached
+    return record(_glu, input.chunk(2, axis))
 
 
 # softmax ----------------------------------------------------------------------------------------
@@ -406,7 +406,7 @@ def _over(formula: Any, name: str, input: Tensor, dim: int, dtype: DType | None)
         title = DTYPE_TITLES[of.dtype.name]
         raise NotImplementedError(f"\"{name}_lastdim_kernel_impl\" not implemented for '{title}'")
     if not of.shape:
-        return record(formula, (input.reshape(1),), (0,)).reshape(())  # type: ignore[attr-defined]  # attached
+        return record(formula, (input.reshape(1),), (0,)).reshape(())
     if of.size == 0:
         return record(op.MATERIALIZE, (node,))
     return record(formula, (node,), (axis,))
@@ -445,7 +445,7 @@ def gumbel_softmax(
 
     hard=True gives the one-hot vector of the greatest, with the gradient of the relaxed one.
     """
-    noise = -logits.detach().clone().exponential_().log()  # type: ignore[attr-defined]  # attached
+    noise = -logits.detach().clone().exponential_().log()
     relaxed = softmax((logits + noise) / tau, dim)
     if not hard:
         return relaxed
@@ -511,7 +511,7 @@ def _alpha_dropped(input: Tensor, p: float, training: bool, inplace: bool, share
     shape = input._type.shape
     kept = (*shape[: len(shape) - shared], *[1] * shared)
     numbers = philox.philox_uniform(kept, device=input._storage.node.device)
-    mask = (numbers >= p).to(input.dtype)  # type: ignore[operator]  # attached
+    mask = (numbers >= p).to(input.dtype)
     result = (input * mask + (1 - mask) * limit) * scale - limit * p * scale
     return _into(input, result, inplace)
 

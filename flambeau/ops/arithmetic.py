@@ -288,11 +288,11 @@ operator("truediv", over)
 operator("floordiv", floor_divide)
 operator("mod", remainder)
 Tensor.__neg__ = neg  # type: ignore[attr-defined]  # operators come from here
-Tensor.__pos__ = positive  # type: ignore[attr-defined]  # as above
+Tensor.__pos__ = positive
 
 
 def _divmod(self: Tensor, other: Any) -> Any:
     return floor_divide(self, other), remainder(self, other)
 
 
-Tensor.__divmod__ = _divmod  # type: ignore[attr-defined]  # as above
+Tensor.__divmod__ = _divmod

@@ -75,7 +75,7 @@ method("numpy")(_numpy)
 @method("__array__")
 def to_array(self: Tensor, dtype: Any = None, copy: bool | None = None) -> Any:
     """numpy's protocol: np.asarray(tensor)."""
-    array = self.numpy()  # type: ignore[attr-defined]  # attached above
+    array = self.numpy()
     if dtype is not None and array.dtype != dtype:
         return array.astype(dtype)
     return array.copy() if copy else array
@@ -127,7 +127,7 @@ def iterate(self: Tensor) -> Iterator[Tensor]:
     """Over the first dimension."""
     if not self._type.shape:
         raise TypeError("iteration over a 0-d tensor")
-    return iter(self.unbind(0))  # type: ignore[attr-defined]  # attached
+    return iter(self.unbind(0))
 
 
 # dtype and device -------------------------------------------------------------------------------
@@ -303,7 +303,7 @@ def copy_(self: Tensor, src: Any, non_blocking: bool = False) -> Tensor:
     if src is self:
         return self
     if src._type.shape != self._type.shape:
-        src = src.expand(self._type.shape)  # type: ignore[attr-defined]  # attached
+        src = src.expand(self._type.shape)
     return write(self, src)
 
 

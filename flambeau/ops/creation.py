@@ -107,7 +107,7 @@ def full(
 ) -> Tensor:
     """A tensor of one number, whose type gives the dtype where none is named."""
     if isinstance(fill_value, Tensor):
-        fill_value = fill_value.item()  # type: ignore[attr-defined]  # attached
+        fill_value = fill_value.item()
     dtype = number_dtype(fill_value) if dtype is None else dtype
     check_fits(fill_value, dtype)
     made = filled(integers(size), fill_value, dtype, placed(device))
@@ -458,7 +458,7 @@ def arange(
     if end is None:
         start, end = 0, start
     start, end, step = (
-        each.item() if isinstance(each, (Tensor, numpy.generic)) else each  # type: ignore[attr-defined]  # attached
+        each.item() if isinstance(each, (Tensor, numpy.generic)) else each
         for each in (start, end, step)
     )
     if step == 0:
@@ -520,7 +520,7 @@ def linspace(
 
 
 def _number(value: Any) -> Any:
-    return value.item() if isinstance(value, (Tensor, numpy.generic)) else value  # type: ignore[attr-defined]  # attached
+    return value.item() if isinstance(value, (Tensor, numpy.generic)) else value
 
 
 def _spaced(start: Any, end: Any, steps: int, dtype: DType) -> numpy.ndarray[Any, Any]:

@@ -175,7 +175,7 @@ def _logit(x: Any) -> Any:
 @public(inplace=True)
 def logit(input: Tensor, eps: float | None = None) -> Any:
     """log(x / (1 - x)); with eps, x is first clamped to [eps, 1 - eps]."""
-    return real(_logit, input if eps is None else input.clamp(eps, 1 - eps))  # type: ignore[attr-defined]  # attached
+    return real(_logit, input if eps is None else input.clamp(eps, 1 - eps))
 
 
 # roots and powers -------------------------------------------------------------------------------
@@ -206,7 +206,7 @@ def _square(x: Any) -> Any:
 @public(inplace=True)
 def square(input: Tensor) -> Any:
     """x²."""
-    return record(_square, (input,)) if input.dtype is not dtypes.bool_ else input.to(dtypes.int64)  # type: ignore[attr-defined]  # attached
+    return record(_square, (input,)) if input.dtype is not dtypes.bool_ else input.to(dtypes.int64)
 
 
 def _hypot_gradient(x: Any, y: Any, g: Any) -> Any:

@@ -131,7 +131,7 @@ def tensor_split(input: Tensor, indices_or_sections: Any, dim: int = 0) -> tuple
     """`n` parts of nearly equal size, or parts that end at the given indices. Views."""
     extent = input._type.shape[axis_of(dim, len(input._type.shape))]
     if isinstance(indices_or_sections, Tensor):
-        indices_or_sections = indices_or_sections.tolist()  # type: ignore[attr-defined]
+        indices_or_sections = indices_or_sections.tolist()
     if isinstance(indices_or_sections, (list, tuple)):
         marks = [slice(0, each).indices(extent)[1] for each in integers(indices_or_sections)]
         bounds = [0, *marks, extent]

@@ -132,6 +132,6 @@ def _dropout(x: Any, low: Any, high: Any, offset: Any, p: Any, shared: int) -> A
 def drop(input: Tensor, p: float, shared: int = 0) -> Tensor:
     """Dropout of single elements, or of whole trailing maps; see _dropout."""
     if p == 1:
-        return input * 0.0  # type: ignore[operator]  # attached
+        return input * 0.0
     inputs = (input, *stream(), number_node(p, dtypes.float32))
     return record(_dropout, inputs, (shared,))

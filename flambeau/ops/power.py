@@ -119,11 +119,11 @@ def _fixed_power(input: Tensor, exponent: Any) -> Any:
     if exponent == 0:
         return record(_ones, (input,))
     if floating and exponent == 0.5:
-        return input.sqrt()  # type: ignore[attr-defined]  # attached
+        return input.sqrt()
     if floating and exponent == -0.5:
-        return input.rsqrt()  # type: ignore[attr-defined]  # attached
+        return input.rsqrt()
     if floating and exponent == -1:
-        return input.reciprocal()  # type: ignore[attr-defined]  # attached
+        return input.reciprocal()
     if floating and exponent == -2:
         return record(_inverse_square, (input,))
     if exponent == int(exponent) and 0 < exponent <= (4 if floating else 1 << 62):
@@ -156,7 +156,7 @@ def pow(input: Any, exponent: Any) -> Any:  # PyTorch's name
 @public(inplace=True)
 def float_power(input: Any, exponent: Any) -> Any:
     """pow in float64."""
-    values = [each.double() if isinstance(each, Tensor) else each for each in (input, exponent)]  # type: ignore[attr-defined]  # attached
+    values = [each.double() if isinstance(each, Tensor) else each for each in (input, exponent)]
     return elementwise(_pow, *values, dtype=dtypes.float64)
 
 

@@ -152,7 +152,7 @@ def _suffixes(self: Tensor) -> list[str]:
             found.append(f"size={tuple(self.shape)}")
     if self.dtype not in usual:
         found.append(f"dtype={self.dtype!r}")
-    grad_fn = self.grad_fn if self.requires_grad else None  # type: ignore[attr-defined]  # attached
+    grad_fn = self.grad_fn if self.requires_grad else None
     if grad_fn is not None:
         found.append(f"grad_fn={grad_fn!r}")
     elif self.requires_grad:
@@ -194,7 +194,7 @@ def representation(self: Tensor, *, tensor_contents: Any = None) -> str:
 def formatted(self: Tensor, specification: str) -> str:
     """A 0-d tensor by the format of its number."""
     if self.ndim == 0 and type(self) is Tensor:
-        return format(self.item(), specification)  # type: ignore[attr-defined]  # attached
+        return format(self.item(), specification)
     if specification:
         raise TypeError("unsupported format string passed to Tensor.__format__")
     return show(self)

@@ -271,7 +271,7 @@ def normal(
     """Normal numbers; mean and std are numbers (with size) or tensors (one for each element)."""
     tensors = [each for each in (mean, std) if isinstance(each, Tensor)]
     if isinstance(std, Tensor):
-        if bool((std.detach() < 0).any()):  # type: ignore[operator]  # attached
+        if bool((std.detach() < 0).any()):
             raise RuntimeError("normal expects all elements of std >= 0.0")
     elif std < 0:
         raise RuntimeError(f"normal expects std >= 0.0, but found std {std}")
@@ -287,7 +287,7 @@ def normal(
     shape = broadcast(*[each._type.shape for each in tensors])
     first = tensors[0]
     unit = randn(shape, generator=generator, dtype=first.dtype, device=first.device)
-    return finished(unit * std + mean, requires_grad, out, "normal")  # type: ignore[operator]  # attached
+    return finished(unit * std + mean, requires_grad, out, "normal")
 
 
 def bernoulli(
@@ -295,7 +295,7 @@ def bernoulli(
 ) -> Tensor:
     """1 with the probability that `input` says for each element (or p for all), else 0."""
     if p is not None:
-        result = input.detach().clone()  # type: ignore[attr-defined]  # attached
+        result = input.detach().clone()
         return finished(bernoulli_(result, p, generator=generator), False, out, "bernoulli")
     probabilities = input.detach()._to_numpy()
     if not ((probabilities >= 0) & (probabilities <= 1)).all():

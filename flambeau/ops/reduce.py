@@ -327,7 +327,7 @@ def _extreme_along(name: str, input: Tensor, dim: int, keepdim: bool, smallest: 
     kind = return_types.min_ if smallest else return_types.max_
     axis = axis_of(dim, input.ndim)
     if input.ndim == 0:
-        return kind(input.clone(), record(_zero_place, (input,), ()))  # type: ignore[attr-defined]  # attached
+        return kind(input.clone(), record(_zero_place, (input,), ()))
     _check_not_empty(name, input._type.shape, (axis,), dim)
     return kind(*record(_value_and_place, (input,), (axis, bool(keepdim), smallest)))
 
@@ -340,7 +340,7 @@ def max(input: Tensor, dim: Any = None, keepdim: bool = False, *, other: Any = N
     """
     other = dim if isinstance(dim, Tensor) else other
     if other is not None:
-        return input.maximum(other)  # type: ignore[attr-defined]  # attached
+        return input.maximum(other)
     if dim is None:
         return _extreme(_amax, "max", input, None, False)
     return _extreme_along("max", input, dim, keepdim, False)
@@ -354,7 +354,7 @@ def min(input: Tensor, dim: Any = None, keepdim: bool = False, *, other: Any = N
     """
     other = dim if isinstance(dim, Tensor) else other
     if other is not None:
-        return input.minimum(other)  # type: ignore[attr-defined]  # attached
+        return input.minimum(other)
     if dim is None:
         return _extreme(_amin, "min", input, None, False)
     return _extreme_along("min", input, dim, keepdim, True)
@@ -513,7 +513,7 @@ def logsumexp(input: Tensor, dim: Any, keepdim: bool = False) -> Any:
     """log Σ eˣ over `dim`, without overflow."""
     of = input._type
     axes = reduced_axes(dim, len(of.shape))
-    x = input if of.dtype.is_floating_point else input.float()  # type: ignore[attr-defined]  # attached
+    x = input if of.dtype.is_floating_point else input.float()
     if 0 in [of.shape[axis] for axis in axes]:
         return sum(x, dim, keepdim).log()
     return record(_logsumexp, (x,), (axes, bool(keepdim)))
@@ -546,13 +546,13 @@ def _norm_of(x: Tensor, order: float, axes: Axes, keepdim: bool) -> Any:
     if order == 2:
         return record(_norm2, (x,), (axes, keepdim))
     if order == float("inf"):
-        return amax(x.abs(), axes, keepdim)  # type: ignore[attr-defined]  # attached
+        return amax(x.abs(), axes, keepdim)
     if order == -float("inf"):
-        return amin(x.abs(), axes, keepdim)  # type: ignore[attr-defined]  # attached
+        return amin(x.abs(), axes, keepdim)
     if order == 0:
         return sum((x != 0).to(x.dtype), axes, keepdim)
     if order == 1:
-        return sum(x.abs(), axes, keepdim)  # type: ignore[attr-defined]  # attached
+        return sum(x.abs(), axes, keepdim)
     return record(_norm, (x, number_node(order, x.dtype)), (axes, keepdim))
 
 
@@ -567,7 +567,7 @@ def norm(
 ) -> Any:
     """The p-norm over `dim`; "fro" is 2. At 0 the gradient is 0. Raises for integers."""
     if dtype is not None:
-        input = input.to(dtype)  # type: ignore[attr-defined]  # attached
+        input = input.to(dtype)
     if not input._type.dtype.is_floating_point:
         raise RuntimeError(
             "linalg.vector_norm: Expected a floating point or complex tensor as input. Got "
@@ -584,4 +584,4 @@ def norm(
 @public()
 def dist(input: Tensor, other: Tensor, p: float = 2) -> Any:
     """The p-norm of the difference."""
-    return norm(input - other, p)  # type: ignore[operator]  # attached
+    return norm(input - other, p)

@@ -60,9 +60,9 @@ def _cummax(x: Any, axis: int, smallest: bool) -> Any:
 def _running_extreme(kind: Any, input: Tensor, dim: int, smallest: bool) -> Any:
     axis = axis_of(dim, input.ndim)
     if input.ndim == 0:
-        return kind(input.clone(), (input.detach() != input.detach()).long())  # type: ignore[attr-defined]  # attached
+        return kind(input.clone(), (input.detach() != input.detach()).long())
     if input._type.dtype is bool_:
-        values, places = record(_cummax, (input.to(int64),), (axis, smallest))  # type: ignore[attr-defined]  # attached
+        values, places = record(_cummax, (input.to(int64),), (axis, smallest))
         return kind(values.to(bool_), places)
     return kind(*record(_cummax, (input,), (axis, smallest)))
 

@@ -316,7 +316,7 @@ def rot90(input: Tensor, k: int = 1, dims: Sequence[int] = (0, 1)) -> Tensor:
     if turned is None:
         return record(op.MATERIALIZE, (input,))
     flipped = flip(input, turned)
-    return flipped if k % 4 == 2 else flipped.transpose(first, second)  # type: ignore[attr-defined]
+    return flipped if k % 4 == 2 else flipped.transpose(first, second)
 
 
 @method("unfold")

@@ -116,7 +116,7 @@ def diag_embed(input: Tensor, offset: int = 0, dim1: int = -2, dim2: int = -1) -
     if first == second:
         raise RuntimeError(f"diagonal dimensions cannot be identical {dim1}, {dim2}")
     made = _diag_embed(input, offset)
-    return made.movedim((-2, -1), (first, second))  # type: ignore[attr-defined, no-any-return]
+    return made.movedim((-2, -1), (first, second))
 
 
 @method()

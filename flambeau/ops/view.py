@@ -307,8 +307,8 @@ def expand(self: Tensor, *sizes: Any, implicit: bool = False) -> Tensor:
     if lead < 0:
         raise RuntimeError(
             f"expand(torch.{title(self)}Tensor{{{list(shape)}}}, size={wanted}): the number of "
-            f"sizes provided ({len(wanted)}) must be greater or equal to the number of dimensions in the tensor "
-            f"({len(shape)})"
+            f"sizes provided ({len(wanted)}) must be greater or equal to the number of dimensions "
+            f"in the tensor ({len(shape)})"
         )
     asked = tuple(wanted)
     for place, extent in enumerate(asked):

@@ -119,7 +119,7 @@ def _run_or_mark(name: str, roots: list[Node], written: set[Node]) -> Exception 
     """Compute what can be computed; what cannot is marked, and the first error returned."""
     try:
         _run(name, list(roots), written)
-    except Exception as error:
+    except Exception as error:  # noqa: BLE001  # whatever a device raises is handed to the user
         left = [each for each in roots if each.buffer is None and failure.error_of(each) is None]
         if len(roots) == 1:
             failure.mark(left, error)
