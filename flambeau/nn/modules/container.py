@@ -276,7 +276,7 @@ def _entry(value: Any) -> str:
         return f"Object of type: {type(value).__name__}"
     size = "x".join(str(extent) for extent in value.shape)
     kind = "Parameter" if isinstance(value, Parameter) else "Tensor"
-    where = "" if value.device.type == "cpu" else f" ({value.device})"
+    where = "" if value.device.type in ("cpu", "reference") else f" ({value.device})"
     return f"{kind} containing: [{_parameter_type(value)} of size {size}{where}]"
 
 
