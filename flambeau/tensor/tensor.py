@@ -146,7 +146,9 @@ class Tensor(Attached):
         held = self._storage.node
         if self._leaf:
             return self._leaf_node(held)
-        if held.requires_grad and (not self._tracks or is_leaf(held)):
+        if not self._tracks:
+            return self._value_node()
+        if held.requires_grad and is_leaf(held):
             return node(op.DETACH, (held,))
         return held
 
@@ -169,9 +171,14 @@ class Tensor(Attached):
         return owner
 
     def _value_node(self) -> Node:
-        """The storage's Node, without its gradient."""
+        """The storage's Node, without its gradient.
+
+        Also where it has none yet: a leaf that shares the storage marks the Node when it is read.
+        """
         held = self._storage.node
-        return node(op.DETACH, (held,)) if held.requires_grad else held
+        if held.requires_grad or (STATE.enabled and held.type.dtype.is_floating_point):
+            return node(op.DETACH, (held,))
+        return held
 
     def _leaf_node(self, held: Node) -> Node:
         """`held` marked as this leaf's value."""
