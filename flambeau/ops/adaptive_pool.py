@@ -88,13 +88,13 @@ def _sizes(input: Tensor, output_size: Any, rank: int, name: str) -> Shape:
     return integers([n if each is None else each for n, each in zip(shape, given, strict=True)])
 
 
-def _even(shape: Shape, sizes: Shape) -> tuple[Any, ...] | None:
+def _even(shape: Shape, sizes: Shape) -> Geometry | None:
     """The windows, where all have one size."""
     if any(size == 0 or extent % size for extent, size in zip(shape, sizes, strict=True)):
         return None
     kernel = tuple([extent // size for extent, size in zip(shape, sizes, strict=True)])
     zeros, ones = (0,) * len(sizes), (1,) * len(sizes)
-    return tuple(Geometry(kernel, kernel, zeros, zeros, ones, sizes))
+    return Geometry(kernel, kernel, zeros, zeros, ones, sizes)
 
 
 def _adaptive_mean(input: Tensor, output_size: Any, rank: int) -> Tensor:

@@ -34,7 +34,8 @@ def title(of: Any) -> str:
 def spoken(of: Any) -> str:
     """A tensor's dtype in matrix products' messages: "float", "long int"."""
     names = {"int64": "long int", "float32": "float", "float64": "double", "float16": "c10::Half"}
-    return names.get(of.dtype.name, of.dtype.name)
+    name: str = of.dtype.name
+    return names.get(name, name)
 
 
 def axis_of(dim: Any, rank: int) -> int:

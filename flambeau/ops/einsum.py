@@ -125,7 +125,8 @@ def _pair(
         _arranged(x, left, [batch, rows, inner]), _arranged(y, right, [batch, inner, columns])
     )
     labels = (*batch, *rows, *columns)
-    shape = tuple([x_shape.get(label, y_shape.get(label, 1)) for label in labels])
+    extents = x_shape | y_shape
+    shape = tuple([extents[label] for label in labels])
     return b.reshape(result, shape), labels
 
 

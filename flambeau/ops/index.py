@@ -217,13 +217,13 @@ class Places(NamedTuple):
     """Where advanced indices point, as one index into merged dimensions.
 
     `order` permutes the indexed dimensions next to each other, `first` is the first of them then
-    and `count` how many they are; `linear` indexes them merged into one of `extent`. Dimensions of
+    and `number` how many they are; `linear` indexes them merged into one of `extent`. Dimensions of
     the result: those before `first`, those of the index, the others.
     """
 
     order: Shape
     first: int
-    count: int
+    number: int
     extent: int
     linear: Tensor
 
@@ -339,7 +339,7 @@ def take_places(input: Tensor, advanced: Sequence[tuple[int, Tensor]]) -> Tensor
     """The advanced part of reading."""
     device = input._storage.node.device
     at = places_of(input._type.shape, advanced, device)
-    return index(input, at.linear, at.order, at.first, at.count)
+    return index(input, at.linear, at.order, at.first, at.number)
 
 
 def _result_shape(shape: Shape, at: Places) -> Shape:
@@ -347,7 +347,7 @@ def _result_shape(shape: Shape, at: Places) -> Shape:
     return (
         *ordered[: at.first],
         *at.linear._type.shape,
-        *ordered[at.first + at.count :],
+        *ordered[at.first + at.number :],
     )
 
 
@@ -368,7 +368,7 @@ def put_places(
         )
     if shape != value._type.shape:
         value = record(op.RESHAPE, (value,), (shape,))
-    return index_put(input, at.linear, value, at.order, at.first, at.count, mode)
+    return index_put(input, at.linear, value, at.order, at.first, at.number, mode)
 
 
 def _fits(shape: Shape, wanted: Shape) -> bool:

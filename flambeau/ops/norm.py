@@ -205,9 +205,9 @@ def batch_norm(
         shape[1], running_mean=running_mean, running_var=running_var, weight=weight, bias=bias
     )
     if not training:
-        for name, each in (("running_mean", running_mean), ("running_var", running_var)):
-            if each is None:
-                raise RuntimeError(f"{name} must be defined in evaluation mode")
+        if running_mean is None or running_var is None:
+            name = "running_mean" if running_mean is None else "running_var"
+            raise RuntimeError(f"{name} must be defined in evaluation mode")
         return batch_norm_evaluation(input, weight, bias, running_mean, running_var, eps)
     if running_mean is None or running_var is None:
         return batch_norm_training(input, weight, bias, None, None, 0.0, eps)
@@ -224,8 +224,8 @@ def _instance_norm(input: Tensor, weight: Tensor | None, bias: Tensor | None, ep
     x = input._read()
     rank = len(x.shape)
     unit = _unit(x, tuple(range(2, rank)), eps)
-    lines = (_line(each, 1, rank, unit.dtype) for each in (weight, bias))
-    return _affine(unit, *lines, x.dtype)
+    factor, offset = (_line(each, 1, rank, unit.dtype) for each in (weight, bias))
+    return _affine(unit, factor, offset, x.dtype)
 
 
 def instance_norm(
@@ -313,8 +313,10 @@ def _layer_norm(
 ) -> Tensor:
     x = input._read()
     unit = _unit(x, axes, eps)
-    ends = [None if each is None else b.cast(each._read(), unit.dtype) for each in (weight, bias)]
-    return _affine(unit, *ends, x.dtype)
+    factor, offset = (
+        None if each is None else b.cast(each._read(), unit.dtype) for each in (weight, bias)
+    )
+    return _affine(unit, factor, offset, x.dtype)
 
 
 @public(method=False, out=False)
@@ -367,8 +369,8 @@ def _group_norm(
     rest = math.prod(x.shape[2:])
     rows = b.reshape(x, (x.shape[0], groups, channels // groups * rest))
     unit = b.reshape(_unit(rows, (2,), eps), x.shape)
-    lines = (_line(each, 1, rank, unit.dtype) for each in (weight, bias))
-    return _affine(unit, *lines, x.dtype)
+    factor, offset = (_line(each, 1, rank, unit.dtype) for each in (weight, bias))
+    return _affine(unit, factor, offset, x.dtype)
 
 
 @public(method=False, out=False)

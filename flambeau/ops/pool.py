@@ -189,7 +189,7 @@ def _max_gradient(
     g = gradients[0]
     if g is None:
         return (None,)
-    shape = Geometry(*attrs[1][0])
+    shape: Geometry = attrs[1][0]
     made = windows(x, shape, least(x.dtype))
     kept = tuple([1 if axis in made.taps else n for axis, n in enumerate(made.node.shape)])
     count, best = _first_greatest(made, b.reshape(results[0], kept))
@@ -200,7 +200,7 @@ def _max_gradient(
 @composite(saves="inputs", gradient=_max_gradient)
 def max_windows(input: Tensor, windows_: Geometry) -> Tensor:
     """The greatest of each window."""
-    x, g = input._read(), Geometry(*windows_)
+    x, g = input._read(), windows_
     made = windows(x, g, least(x.dtype))
     lead = x.shape[: len(x.shape) - len(g.kernel)]
     return Tensor._traced(b.reshape(b.reduce("max", made.node, made.taps), (*lead, *g.places)))
@@ -209,7 +209,7 @@ def max_windows(input: Tensor, windows_: Geometry) -> Tensor:
 @composite(saves="inputs", gradient=_max_gradient)
 def max_windows_with_places(input: Tensor, windows_: Geometry) -> tuple[Tensor, Tensor]:
     """The greatest of each window and where it lies in the flattened spatial axes."""
-    x, g = input._read(), Geometry(*windows_)
+    x, g = input._read(), windows_
     made = windows(x, g, least(x.dtype))
     greatest = b.reduce("max", made.node, made.taps)
     _, best = _first_greatest(made, greatest)
@@ -271,9 +271,9 @@ def _max_pool(
     shape = batch._type.shape
     g = geometry(name, rank, shape[2:], kernel, stride, padding, dilation, ceil_mode, shape[1])
     if not return_indices:
-        result = max_windows(batch, tuple(g))
+        result = max_windows(batch, g)
         return result if given else _unbatched(result)
-    both = max_windows_with_places(batch, tuple(g))
+    both = max_windows_with_places(batch, g)
     return both if given else tuple([_unbatched(each) for each in both])
 
 
@@ -349,7 +349,7 @@ def _row(counts: list[int], axis: int, rank: int, dtype: DType) -> Node:
 @composite(saves="")
 def mean_windows(input: Tensor, windows_: Geometry, include: bool, divisor: int | None) -> Tensor:
     """The mean of each window."""
-    x, g = input._read(), Geometry(*windows_)
+    x, g = input._read(), windows_
     made = windows(x, g, 0)
     rank = len(g.kernel)
     lead = x.shape[: len(x.shape) - rank]
@@ -384,7 +384,7 @@ def _avg_pool(
     if not input._type.dtype.is_floating_point:
         raise NotImplementedError(f'"{name}" not implemented for {input._type.dtype!r}')
     g = geometry(name, rank, shape[2:], kernel, stride, padding, 1, ceil_mode, shape[1])
-    result = mean_windows(batch, tuple(g), count_include_pad, divisor)
+    result = mean_windows(batch, g, count_include_pad, divisor)
     return result if given else _unbatched(result)
 
 

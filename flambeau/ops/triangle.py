@@ -148,7 +148,7 @@ def fill_diagonal_(self: Tensor, fill_value: Any, wrap: bool = False) -> Tensor:
 
 
 @composite(saves="", scalars=("value",))
-def _with_diagonal(input: Tensor, value: Tensor) -> Tensor:
+def _with_diagonal(input: Tensor, value: Any) -> Tensor:
     x = input._read()
     rows, columns = x.shape
     on = b.equal(b.reshape(b.iota(rows), (rows, 1)), b.iota(columns))
