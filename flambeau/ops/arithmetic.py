@@ -287,12 +287,12 @@ operator("mul", times)
 operator("truediv", over)
 operator("floordiv", floor_divide)
 operator("mod", remainder)
-Tensor.__neg__ = neg  # type: ignore[attr-defined]  # operators come from here
-Tensor.__pos__ = positive
+Tensor.__neg__ = neg  # type: ignore[method-assign, assignment]  # operators come from here
+Tensor.__pos__ = positive  # type: ignore[method-assign, assignment]  # operators come from here
 
 
 def _divmod(self: Tensor, other: Any) -> Any:
     return floor_divide(self, other), remainder(self, other)
 
 
-Tensor.__divmod__ = _divmod
+Tensor.__divmod__ = _divmod  # type: ignore[method-assign, assignment]  # operators come from here

@@ -385,7 +385,8 @@ def numel(input: Tensor) -> int:
     return input._type.size
 
 
-for _function in (is_floating_point, is_complex, is_nonzero, numel):
+_FUNCTIONS: tuple[Any, ...] = (is_floating_point, is_complex, is_nonzero, numel)
+for _function in _FUNCTIONS:
     publish(_function, _function.__name__)
 
 

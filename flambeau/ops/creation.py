@@ -528,7 +528,7 @@ def _spaced(start: Any, end: Any, steps: int, dtype: DType) -> numpy.ndarray[Any
     if steps < 0:
         raise RuntimeError("number of steps must be non-negative")
     start, end = _number(start), _number(end)
-    own = dtype.numpy if dtype.is_floating_point and dtype.itemsize >= 4 else numpy.float32
+    own: Any = dtype.numpy if dtype.is_floating_point and dtype.itemsize >= 4 else numpy.float32
     if not dtype.is_floating_point:
         own = numpy.float64
     places = numpy.arange(steps)

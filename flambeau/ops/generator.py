@@ -42,7 +42,7 @@ class Generator:
         if not -(1 << 63) <= seed < 1 << 64:
             raise RuntimeError(f"Overflow when unpacking long long: seed {seed} has over 64 bits")
         self._seed = seed % (1 << 64)
-        self._engine._legacy_seeding(self._seed % (1 << 32))  # type: ignore[attr-defined]  # init_genrand
+        self._engine._legacy_seeding(self._seed % (1 << 32))
         self._normal: float | None = None  # the second of a pair of normal numbers
         self.offset = 0  # of the device's counter-based numbers
         return self
@@ -117,7 +117,7 @@ class Generator:
         key = numpy.frombuffer(data, "<u8", _WORDS, 24).astype(numpy.uint32)
         if left == 1 and position == 0:
             position = _WORDS  # just seeded: the next number makes a new block
-        state = {"key": key, "pos": position}
+        state: Any = {"key": key, "pos": position}
         self._engine.state = {"bit_generator": "MT19937", "state": state}
         at = 24 + 8 * _WORDS
         _, normal, _, valid = struct.unpack_from("<dddi", data, at)

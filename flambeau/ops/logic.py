@@ -155,4 +155,4 @@ operator("or", bitwise_or)
 operator("xor", bitwise_xor)
 operator("lshift", bitwise_left_shift)
 operator("rshift", bitwise_right_shift)
-Tensor.__invert__ = bitwise_not  # type: ignore[attr-defined]  # operators come from here
+Tensor.__invert__ = bitwise_not  # type: ignore[method-assign, assignment]  # operators come from here

@@ -13,7 +13,7 @@ from typing import Any
 from flambeau.graph import build, op
 from flambeau.graph import dtype as dtypes
 from flambeau.graph.dtype import float32, uint32
-from flambeau.graph.node import Node
+from flambeau.graph.node import Node, node
 from flambeau.ops.fused import fused
 from flambeau.ops.generator import default_generator
 from flambeau.ops.promote import number_node
@@ -44,7 +44,7 @@ def _high_and_low(x: Node, factor: int) -> tuple[Node, Node]:
 
 
 def _shift(x: Node, bits: Node) -> Node:
-    return build.node(op.SHR, (x, bits))
+    return node(op.SHR, (x, bits))
 
 
 def _words(counters: list[Node], keys: list[Node]) -> list[Node]:

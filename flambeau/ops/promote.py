@@ -45,13 +45,13 @@ def result_dtype(values: Sequence[Any]) -> DType:
         before = found[rank]
         found[rank] = dtype if before is None else promote(before, dtype)
     result: DType | None = None
-    for dtype in found:
-        if dtype is None:
+    for each in found:
+        if each is None:
             continue
         if result is None:
-            result = dtype
-        elif _CATEGORY[dtype.kind] > _CATEGORY[result.kind]:
-            result = promote(result, dtype) if result.is_floating_point else dtype
+            result = each
+        elif _CATEGORY[each.kind] > _CATEGORY[result.kind]:
+            result = promote(result, each) if result.is_floating_point else each
     assert result is not None
     return result
 

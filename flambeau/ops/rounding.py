@@ -34,7 +34,7 @@ def abs(input: Tensor) -> Any:  # PyTorch's name
     return record(_abs, (input,))
 
 
-Tensor.__abs__ = abs  # type: ignore[attr-defined]  # operators come from here
+Tensor.__abs__ = abs  # type: ignore[method-assign, assignment]  # operators come from here
 
 
 def _zero_gradient(x: Any, g: Any) -> Any:
@@ -140,10 +140,11 @@ def _clamp_gradient(x: Any, *rest: Any) -> Any:
     *bounds, g, has_low, has_high = rest
     low = bounds[0] if has_low else None
     high = bounds[-1] if has_high else None
-    inside = None
-    for each, fits in ((low, lambda: low <= x), (high, lambda: x <= high)):
-        if each is not None:
-            inside = fits() if inside is None else inside & fits()
+    inside: Any = None
+    if low is not None:
+        inside = low <= x
+    if high is not None:
+        inside = x <= high if inside is None else inside & (x <= high)
     found = [where(inside, g, 0.0)]
     if low is not None:
         below = x < low if high is None else (x < low) & (low < high)
