@@ -463,7 +463,7 @@ GATHER = _add(
     shapes.gather,
     shapes.gathered,
     reference.gather,
-    "x[…, index, …] along axis: index's axes take axis's place; out of range raises IndexError (message)",
+    "x[…, index, …] along axis: index's axes take its place; out of range raises IndexError",
 )
 SCATTER = _add(
     "SCATTER",

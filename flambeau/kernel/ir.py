@@ -121,7 +121,7 @@ class Check(Statement):
 
 @dataclass(eq=False, slots=True)
 class Sort(Statement):
-    """Stable sort of the row `source(axis)`; writes values[base + i·stride], indices[base + i·stride].
+    """Stable sort of the row `source(axis)` into values[base + i·stride] and indices (as values).
 
     `source` is a value of `axis`. Either output may be None. NaN is the greatest. `scratch` is a
     buffer of int64, with 2·axis.extent elements for every point of the domain, from `scratch_base`.
