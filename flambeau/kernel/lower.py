@@ -224,10 +224,15 @@ class Lowering:
         if code is None:
             code = len(self.errors) + 1
             self.errors[code] = entry
+        self._append_check(Check(condition, code, detail))
+
+    def _append_check(self, check: Check) -> None:
         for each in self.scopes[-1]:
-            if isinstance(each, Check) and each.condition is condition and each.code == code:
+            if not isinstance(each, Check) or each.code != check.code:
+                continue
+            if each.condition is check.condition:
                 return
-        self.scopes[-1].append(Check(condition, code, detail))
+        self.scopes[-1].append(check)
 
     def fold(
         self,
@@ -262,7 +267,7 @@ class Lowering:
             if _axes_under((statement.condition, statement.detail)) & inner:
                 again = True
             else:
-                self.scopes[-1].append(statement)
+                self._append_check(statement)
         return again
 
     # demand ---------------------------------------------------------------------------------
@@ -348,6 +353,7 @@ class Lowering:
         body = tuple([merge_statement(each, merging) for each in self.body])
         self._work_out(merging)
         body = tuple([self._settle(each) for each in body])
+        body = tuple(sorted(body, key=_only_checks))
         parameters = tuple(
             [
                 ir.Parameter(dtypes.int64, self._scratch[number], True)
@@ -435,6 +441,13 @@ class Lowering:
 
 
 _DIVISIONS = {"IDIV": "division", "MOD": "modulo"}
+
+
+def _only_checks(statement: Statement) -> bool:
+    """Whether a statement only records errors: such come last, for a product to come first."""
+    if isinstance(statement, Loop):
+        return all(isinstance(each, Check) for each in statement.body)
+    return isinstance(statement, Check)
 
 
 def _axes_under(values: Sequence[Value]) -> set[Axis]:

@@ -16,8 +16,8 @@ from flambeau.kernel.map import Frame
 
 REARRANGING = frozenset({op.RESHAPE, op.PERMUTE, op.EXPAND})
 CONTRACTIONS = frozenset({op.REDUCE, op.MATMUL, op.CONV})
-AGAIN = 6
-"""How many operations are done again rather than storing their result."""
+AGAIN = 16
+"""What doing operations again may cost, rather than storing their result: see Inlining.cost."""
 
 
 class Group:
@@ -82,6 +82,7 @@ class Inlining:
         self.below = [0] * count  # movement: how many values its input takes
         self.moves = 0
         self.dear = 0
+        self.gathers = 0
         self.again = 0  # members of groups that others compute again
         self.indices = Indices()
         self.frames: dict[tuple[tuple[int, ...], tuple[int, ...]], Frame] = {}
@@ -131,6 +132,7 @@ class Inlining:
             return False
         path: list[Node] = []
         small: list[Node] = []
+        cost = 0
         pending = [node]
         while pending:
             each = pending.pop()
@@ -139,7 +141,8 @@ class Inlining:
             if self.is_stored(each) or each.type.size * 4 <= node.type.size:
                 small.append(each)
                 continue
-            if each.op in DEAR or each.op in CONTRACTIONS or len(path) >= AGAIN:
+            cost += 9 if each.op in DEAR else 1
+            if each.op in CONTRACTIONS or cost > AGAIN:
                 return False
             path.append(each)
             pending.extend(each.inputs)
@@ -237,8 +240,10 @@ class Inlining:
         factor = node.type.size / max(source.type.size, 1)
         if factor >= 2 and self._loads(source) and self.cost(source) > 8:
             self._store_below(source)
-        if node.op is op.GATHER and self.cost(node.inputs[1]) > 8:
-            self._store_below(node.inputs[1])
+        if node.op is op.GATHER:
+            self.gathers |= 1 << number
+            if self.cost(node.inputs[1]) > 8:
+                self._store_below(node.inputs[1])
         self._set_moved(number, node)
         while not self._fits(self.below[number], self.far[number]):
             if not self._store_largest(node.inputs):

@@ -10,7 +10,10 @@ from flambeau.graph.node import Node
 from flambeau.kernel.limits import DEAR
 from flambeau.kernel.lower import canonical
 from flambeau.schedule.frames import Framing
-from flambeau.schedule.inline import AGAIN, Group, bits
+from flambeau.schedule.inline import Group, bits
+
+_FEW = 6
+"""How many operations are done again on what is loaded anyway."""
 
 
 class Keeping(Framing):
@@ -24,15 +27,25 @@ class Keeping(Framing):
             node = self.order[number]
             group = self.group[number]
             mine = self.is_stored(node) or group is not None
-            if not mine and users[number].bit_count() > 1 and node.op in op.ELEMENTWISE:
-                mine = self.cost(node) > self.limits.recompute and self._loads(node) != 0
-                if mine:
-                    self.store(node)
+            if not mine and users[number].bit_count() > 1 and self._is_dear(number, node):
+                mine = True
+                self.store(node)
             if mine:
                 key: Any = group if group is not None else node.shape
                 users[number] = 1 << kernels.setdefault(key, len(kernels))
             for each in node.inputs:
                 users[self.number[each]] |= users[number]
+
+    def _is_dear(self, number: int, node: Node) -> bool:
+        """Whether several kernels should not each compute `node`: what gathers, always."""
+        if node.op is op.GATHER:
+            return True
+        if node.op not in op.ELEMENTWISE or not self._loads(node):
+            return False
+        gathered = [self.order[each] for each in bits(self.plain[number] & self.gathers)]
+        if any(each.type.size >= node.type.size for each in gathered):
+            return True
+        return self.cost(node) > self.limits.recompute
 
     def _drop_stores(self) -> bool:
         """Do not store what is computed cheaply from what all its users load anyway."""
@@ -64,7 +77,7 @@ class Keeping(Framing):
                 if each in self.stored_nodes:
                     needs |= 1 << self.number[each]
                 elif each.op is not op.CONST and each not in path:
-                    if each.op not in op.ELEMENTWISE or each.op in DEAR or len(path) >= AGAIN:
+                    if each.op not in op.ELEMENTWISE or each.op in DEAR or len(path) >= _FEW:
                         return False
                     path.append(each)
         return bool(users) and all(

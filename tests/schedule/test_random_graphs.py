@@ -137,9 +137,12 @@ class Builder:
             return g.scan("add", x, 0) if x.shape else None
         y = self.pick()
         if len(y.shape) == 2 and y.shape[0] == x.shape[-1]:
-            return g.sin(g.matmul(x, y))
+            return self._bounded_product(x, y)
         turned = g.permute(x, (*range(len(x.shape) - 2), len(x.shape) - 1, len(x.shape) - 2))
-        return g.matmul(x, turned)
+        return self._bounded_product(x, turned)
+
+    def _bounded_product(self, x: Node, y: Node) -> Node:
+        return g.mul(g.matmul(g.sin(x), g.sin(y)), g.constant(0.3, d.float32))
 
     def write(self, x: Node) -> Node | None:
         if not x.shape:
