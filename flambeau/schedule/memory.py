@@ -71,11 +71,18 @@ class Memory:
     def scratch(self, of: Parameter) -> int:
         return self.temporary(tensor_type((of.size,), of.dtype))
 
-    def may_overwrite(self, base: Node) -> bool:
-        """Whether a Node's buffer may hold something else once nobody reads the Node."""
-        if base.op is op.BUFFER:
-            return self.place[base] in self.donated
-        return base not in self.direct
+    def may_overwrite(self, base: Node, node: Node) -> bool:
+        """Whether `base`'s buffer may hold `node` once nobody reads `base`."""
+        before, after = self.place.get(base), self.place.get(node)
+        if before is None:
+            return True
+        if base.op is op.BUFFER and before not in self.donated:
+            return False
+        return base not in self.direct and self._same_type(before, after)
+
+    def _same_type(self, before: int, after: int | None) -> bool:
+        """Whether a slot may be an alias of another: both are one buffer object, of one type."""
+        return after is None or self.slots[before].type is self.slots[after].type
 
     def overwrite(self, base: Node, node: Node) -> None:
         """`node` is computed in `base`'s buffer."""
@@ -111,7 +118,7 @@ class Memory:
                 number
                 for number, base in enumerate(step.buffers)
                 if base in last_reads
-                and self.place.get(base) in self.donated
+                and self._may_become(base, step.buffers[store.buffer])
                 and number not in elsewhere
                 and _same_memory(step.kernel, number, store.buffer)
                 and all(index is store.index for index in loads.get(number, ()))
@@ -119,6 +126,12 @@ class Memory:
             if fits:
                 choices.append((store.buffer, fits))
         self._overwrite(step, stores, others, choices)
+
+    def _may_become(self, base: Node | None, node: Node | None) -> bool:
+        if base is None or node is None:
+            return False
+        before = self.place.get(base)
+        return before in self.donated and self._same_type(before, self.place[node])
 
     def _is_new_output(self, node: Node | None) -> bool:
         """Whether a Node is computed into an output that does not overwrite anything yet."""

@@ -171,7 +171,7 @@ def _updated(
     lower = lower_scatter if node.op is op.SCATTER else lower_assign
     update = lower(node, name, stored, scalars)
     alone = base in last_reads and base not in update.buffers
-    if alone and base in stored and plan.memory.may_overwrite(base):
+    if alone and base in stored and plan.memory.may_overwrite(base, node):
         plan.memory.overwrite(base, node)
     else:
         yield lower_copy(node, node.inputs[0], "copy", stored, scalars)

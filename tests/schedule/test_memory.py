@@ -81,6 +81,15 @@ def test_what_is_read_elsewhere_is_not_overwritten():
         assert aliases(check_graph(Graph((x,), (result,), (), frozenset({0})))) == [None]
 
 
+def test_an_output_of_another_shape_has_a_buffer_of_its_own():
+    x, row = buffer(2, 3), buffer(1, 3)
+    outputs = (g.reshape(g.neg(x), (6,)),)
+    assert aliases(check_graph(Graph((x,), outputs, (), frozenset({0})))) == [None]
+    new = g.assign(x, row, (("SLICE", (1, 3), (1, 1)),), (1, 0))
+    outputs = (g.reshape(new, (6,)),)
+    assert aliases(check_graph(Graph((x, row), outputs, (), frozenset({0})))) == [None]
+
+
 def test_an_input_that_is_an_output_too_is_not_overwritten():
     x = buffer(4)
     program = check_graph(Graph((x,), (g.exp(x), x), (), frozenset({0})))
