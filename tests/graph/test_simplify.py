@@ -60,7 +60,11 @@ def test_every_rule_has_an_example():
     assert not [rule.__name__ for rule in USED if not examples(rule)]
 
 
-@pytest.mark.parametrize(("rule", "before", "after"), CASES, ids=lambda each: str(each)[:40])
+def name_of(case):
+    return getattr(case, "__name__", str(case)[:40])
+
+
+@pytest.mark.parametrize(("rule", "before", "after"), CASES, ids=name_of)
 def test_example(rule, before, after):
     names = namespace()
     first, second = (eval(text, dict(names)) for text in (before, after))
