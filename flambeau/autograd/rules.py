@@ -46,11 +46,18 @@ def _blocked(primitive: Primitive, doc: str) -> None:
     RULES[primitive] = Rule(run, "", doc)
 
 
-for _each in (op.FLOOR, op.LT, op.EQ, op.AND, op.OR, op.XOR, op.SHL, op.SHR, op.IDIV, op.BITCAST):
+for _each in (op.LT, op.EQ, op.AND, op.OR, op.XOR, op.SHL, op.SHR, op.IDIV, op.BITCAST):
     _blocked(_each, "none: piecewise constant")
 for _each in (op.BUFFER, op.CONST, op.IOTA):
     _blocked(_each, "none: a source")
 _blocked(op.DETACH, "none: cut")
+
+
+@_rule(op.FLOOR, "", "0: piecewise constant")
+def _floor(node: Node, g: Node) -> Gradients:
+    zeros = b.full_like(node.inputs[0], 0)
+    zeros.device = node.device  # numbers alone have none
+    return (zeros,)
 
 
 @_rule(op.NEG, "", "-g")

@@ -7,7 +7,7 @@ import warnings
 from typing import Any
 
 from flambeau.graph import op
-from flambeau.graph.dtype import DType
+from flambeau.graph.dtype import DType, bool_
 from flambeau.ops import philox
 from flambeau.ops.axes import DTYPE_TITLES, axis_of
 from flambeau.ops.fused import fused, real
@@ -46,7 +46,9 @@ def _relu(x: Any) -> Any:
 
 @public(out=False)
 def relu(input: Tensor, inplace: bool = False) -> Any:
-    """max(x, 0). The gradient at 0 is 0."""
+    """max(x, 0). The gradient at 0 is 0. Raises RuntimeError for bools."""
+    if input._type.dtype is bool_:
+        raise RuntimeError("Boolean inputs not supported for relu")
     return _into(input, record(_relu, (input,)), inplace)
 
 

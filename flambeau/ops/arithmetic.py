@@ -56,12 +56,21 @@ def _sub(x: Any, y: Any) -> Any:
     return record(op.ADD, (x, record(op.NEG, (y,))))
 
 
+def _is_bool(value: Any) -> bool:
+    return value._type.dtype is bool_ if isinstance(value, Tensor) else isinstance(value, bool)
+
+
 def minus(input: Any, other: Any) -> Any:
-    """input - other. Raises RuntimeError for bools."""
-    if _of_bools(input, other):
+    """input - other. Raises RuntimeError where one is bool."""
+    if _is_bool(input) or _is_bool(other):
+        if _is_bool(input) and _is_bool(other):
+            raise RuntimeError(
+                "Subtraction, the `-` operator, with two bool tensors is not supported. "
+                "Use the `^` or `logical_xor()` operator instead."
+            )
         raise RuntimeError(
-            "Subtraction, the `-` operator, with two bool tensors is not supported. "
-            "Use the `^` or `logical_xor()` operator instead."
+            "Subtraction, the `-` operator, with a bool tensor is not supported. If you are "
+            "trying to invert a mask, use the `~` or `logical_not()` operator instead."
         )
     return elementwise(_sub, input, other)
 

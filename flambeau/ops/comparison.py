@@ -10,7 +10,7 @@ from flambeau.graph.dtype import DType
 from flambeau.ops.fused import fused
 from flambeau.ops.logic import where
 from flambeau.ops.operators import operator
-from flambeau.ops.promote import elementwise, number_node
+from flambeau.ops.promote import elementwise, floating, number_node, result_dtype
 from flambeau.ops.publish import public, title
 from flambeau.tensor.attach import method
 from flambeau.tensor.record import record
@@ -282,6 +282,30 @@ def fmax(input: Tensor, other: Tensor) -> Any:
 def fmin(input: Tensor, other: Tensor) -> Any:
     """The smaller of two; NaN only where both are NaN."""
     return elementwise(_fmin, input, other)
+
+
+@fused(saves="", wide=False)
+def _heaviside(x: Any, values: Any) -> Any:
+    return where(x == 0, values, (x > 0).to(x.dtype))
+
+
+@public(inplace=True)
+def heaviside(input: Tensor, values: Tensor) -> Any:
+    """0 below 0, 1 above, `values` at 0. Raises RuntimeError where dtypes differ."""
+    if input._type.dtype is not values._type.dtype:
+        raise RuntimeError("heaviside is not yet implemented for tensors with different dtypes.")
+    return elementwise(_heaviside, input, values)
+
+
+@fused(gradient=lambda x, y, g: (g * where(signbit(x) == signbit(y), 1.0, -1.0), None))
+def _copysign(x: Any, y: Any) -> Any:
+    return where(signbit(x) == signbit(y), x, -x)
+
+
+@public(inplace=True)
+def copysign(input: Tensor, other: Any) -> Any:
+    """|input| with the sign of other."""
+    return elementwise(_copysign, input, other, dtype=floating(result_dtype((input, other))))
 
 
 @method("__contains__")

@@ -11,10 +11,12 @@ from typing import Any
 
 from flambeau.graph import dtype as dtypes
 from flambeau.graph import op
+from flambeau.ops.axes import DTYPE_TITLES
 from flambeau.ops.comparison import isinf, isnan
 from flambeau.ops.fused import fused, real
 from flambeau.ops.logic import where
 from flambeau.ops.polynomials import ERF, ERFC, EXPM1, evaluate
+from flambeau.ops.promote import elementwise, result_dtype
 from flambeau.ops.publish import public
 from flambeau.tensor.record import record
 from flambeau.tensor.tensor import Tensor
@@ -228,8 +230,12 @@ def _hypot(x: Any, y: Any) -> Any:
 
 @public(inplace=True)
 def hypot(input: Tensor, other: Tensor) -> Any:
-    """√(x² + y²), without overflow."""
-    return real(_hypot, input, other)
+    """√(x² + y²), without overflow. Raises NotImplementedError for integers."""
+    dtype = result_dtype((input, other))
+    if not dtype.is_floating_point:
+        title = DTYPE_TITLES[dtype.name]
+        raise NotImplementedError(f"\"hypot_cpu\" not implemented for '{title}'")
+    return elementwise(_hypot, input, other, dtype=dtype)
 
 
 # the error function -----------------------------------------------------------------------------

@@ -9,6 +9,7 @@ from flambeau.graph import dtype as dtypes
 from flambeau.graph import op
 from flambeau.graph.dtype import bool_
 from flambeau.ops.comparison import isinf
+from flambeau.ops.convert import check_fits
 from flambeau.ops.fused import fused
 from flambeau.ops.logic import where
 from flambeau.ops.math import _split, exp, log
@@ -70,8 +71,9 @@ def _pow(x: Any, y: Any) -> Any:
     whole = record(op.FLOOR, (y,)) == y
     half = y * 0.5
     odd = whole & (record(op.FLOOR, (half,)) != half) & ~isinf(y)
-    negative = x < 0
-    signed = where(whole | isinf(x), where(odd, -value, value), float("nan"))
+    negative = x.signbit()
+    real = whole | isinf(x) | (x == 0)
+    signed = where(real, where(odd, -value, value), float("nan"))
     return where((y == 0) | (x == 1), 1.0, where(negative, signed, value))
 
 
@@ -141,16 +143,20 @@ def pow(input: Any, exponent: Any) -> Any:  # PyTorch's name
     if isinstance(input, Tensor) and not isinstance(exponent, Tensor):
         if not dtype.is_floating_point and exponent < 0:
             raise RuntimeError("Integers to negative integer powers are not allowed.")
-        if input._type.dtype is dtype and dtype is not bool_ and math.isfinite(exponent):
+        if not dtype.is_floating_point:
+            check_fits(exponent, dtype)
+        if input._type.dtype is dtype and math.isfinite(exponent):
             found = _fixed_power(input, exponent)
             if found is not None:
                 return found
     if dtype.is_floating_point:
         return elementwise(_pow, input, exponent, dtype=dtype)
-    dtype = dtypes.uint8 if dtype is bool_ else dtype
-    found = elementwise(_integer_pow, input, exponent, dtype=dtype)
-    both_bool = result_dtype((input, exponent)) is bool_
-    return found.to(bool_) if both_bool else found
+    if dtype is bool_:
+        raise NotImplementedError("\"pow\" not implemented for 'Bool'")
+    for each in (input, exponent):
+        if not isinstance(each, Tensor):
+            check_fits(each, dtype)
+    return elementwise(_integer_pow, input, exponent, dtype=dtype)
 
 
 @public(inplace=True)

@@ -102,8 +102,15 @@ def _with_keywords(plain: Callable[..., Any], out: bool) -> Callable[..., Any]:
         if name in parameters and numpy_name not in parameters
     }
 
+    needs_tensor = plain.__annotations__.get("input") == "Tensor"
+
     @functools.wraps(plain)
     def call(*args: Any, **kwargs: Any) -> Any:
+        if needs_tensor and args and not isinstance(args[0], Tensor):
+            raise TypeError(
+                f"{plain.__name__}(): argument 'input' (position 1) must be Tensor, not "
+                f"{type(args[0]).__name__}"
+            )
         if not kwargs:
             return plain(*args)
         for name in tuple(kwargs):

@@ -7,6 +7,7 @@ from typing import Any
 
 from flambeau.graph import op
 from flambeau.graph.dtype import bool_
+from flambeau.ops.axes import DTYPE_TITLES
 from flambeau.ops.comparison import isnan
 from flambeau.ops.fused import fused
 from flambeau.ops.limits import finfo
@@ -94,6 +95,9 @@ def _whole(formula: Any, input: Tensor) -> Any:
     """Integers are whole already."""
     if input._type.dtype.is_floating_point:
         return record(formula, (input,))
+    if input._type.dtype is bool_:
+        name = formula.name.lower()
+        raise NotImplementedError(f"\"{name}_vml_cpu\" not implemented for 'Bool'")
     return input.clone()
 
 
@@ -128,7 +132,10 @@ def round(input: Tensor, *, decimals: int = 0) -> Any:  # PyTorch's name
 
 @public(inplace=True)
 def frac(input: Tensor) -> Any:
-    """What trunc takes off."""
+    """What trunc takes off. Raises NotImplementedError for integers."""
+    if not input._type.dtype.is_floating_point:
+        title = DTYPE_TITLES[input.dtype.name]
+        raise NotImplementedError(f"\"frac_cpu\" not implemented for '{title}'")
     return input - trunc(input)
 
 

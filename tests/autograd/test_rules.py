@@ -140,6 +140,8 @@ def test_piecewise_constant(function: Function) -> None:
     x = torch.tensor([0.5, 1.5], requires_grad=True)
     (found,) = torch.autograd.grad((function(x) + x).sum(), x)
     assert found.tolist() == [1.0, 1.0]
+    (found,) = torch.autograd.grad(function(x).sum(), x)
+    assert found.tolist() == [0.0, 0.0]
 
 
 def test_no_gradient_through_comparisons_and_bits() -> None:

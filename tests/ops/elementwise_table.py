@@ -113,6 +113,7 @@ UNARY = [
     Case("hardshrink", activation.hardshrink, lambda x: np.where(abs(x) <= 0.5, 0, x)),
     Case("tanhshrink", activation.tanhshrink, lambda x: x - np.tanh(x), low=1, special=False),
     Case("logit", torch.logit, lambda x: np.log(x / (1 - x)), low=0.05, high=0.4),
+    Case("pow_1", lambda x: x**1, lambda x: x, units=0),
     Case("pow_3", lambda x: x**3, lambda x: x**3),
     Case("pow_-2", lambda x: x**-2, lambda x: x**-2.0, low=0.3),
     Case("pow_2.5", lambda x: x**2.5, lambda x: x**2.5, low=0.1, units=8),

@@ -207,7 +207,7 @@ def test_limits() -> None:
     assert torch.finfo(torch.float16).tiny == 6.103515625e-05
     assert torch.iinfo(torch.int8).min == -128 and torch.iinfo(torch.uint8).max == 255
     assert repr(torch.finfo(torch.float32)).startswith("finfo(resolution=1e-06, min=-3.40282e+38")
-    with pytest.raises(TypeError, match="Use torch.iinfo"):
+    with pytest.raises(TypeError, match=r"Use torch\.iinfo"):
         torch.finfo(torch.int32)
-    with pytest.raises(TypeError, match="Use torch.finfo"):
+    with pytest.raises(TypeError, match=r"Use torch\.finfo"):
         torch.iinfo(torch.float32)
