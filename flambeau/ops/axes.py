@@ -99,7 +99,7 @@ def infer_size(shape: Sequence[int], size: int) -> Shape:
 def tensors_of(tensors: Any, function: str) -> list[Tensor]:
     """A sequence of tensors, as a list. Raises TypeError for anything else."""
     if isinstance(tensors, Tensor):
-        return list(tensors)  # type: ignore[call-overload]  # iterates over the first dimension
+        return list(tensors)
     found = list(tensors)
     for place, each in enumerate(found):
         if not isinstance(each, Tensor):

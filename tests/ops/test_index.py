@@ -1,0 +1,155 @@
+"""Indexing against numpy and PyTorch's own rules; what it costs."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+import pytest
+
+import flambeau as torch
+from flambeau.schedule import flush
+
+X = np.arange(24.0, dtype=np.float32).reshape(2, 3, 4)
+every = slice(None)
+
+AS_NUMPY: list[Any] = [
+    0,
+    (1, -1),
+    (..., 2),
+    (every, slice(1, None, 2)),
+    (None, every, 0, None),
+    [1, 0, 1],
+    (every, [0, 2], [1, 3]),
+    ([0, 1], every, [0, 1]),
+    (every, [[0], [1]], [[1, 2]]),
+    np.array([[0, -1], [1, 0]]),
+    X[..., 0] > 5,
+    X > 7,
+    (every, np.array([True, False, True]), [1, 2]),
+    (slice(0, 0), [0]),
+    True,
+]
+
+
+def ours(index: Any) -> Any:
+    if isinstance(index, np.ndarray):
+        return torch.tensor(index)
+    return tuple(ours(each) for each in index) if isinstance(index, tuple) else index
+
+
+@pytest.mark.parametrize("index", AS_NUMPY, ids=str)
+def test_reading_as_numpy(index: Any, device: str) -> None:
+    np.testing.assert_array_equal(torch.tensor(X)[ours(index)].cpu().numpy(), X[index])
+
+
+@pytest.mark.parametrize("index", AS_NUMPY, ids=str)
+def test_writing_as_numpy(index: Any, device: str) -> None:
+    expected = X.copy()
+    value = np.cos(np.arange(expected[index].size, dtype=np.float32)).reshape(expected[index].shape)
+    expected[index] = value
+    x = torch.tensor(X)
+    x[ours(index)] = torch.tensor(value)
+    np.testing.assert_array_equal(x.cpu().numpy(), expected)
+    expected[index] = -1
+    x[ours(index)] = -1
+    np.testing.assert_array_equal(x.cpu().numpy(), expected)
+
+
+def test_an_int_is_a_select_not_an_advanced_index(device: str) -> None:
+    x = torch.tensor(X)
+    assert tuple(x[0, :, [0, 1]].shape) == (3, 2)  # numpy gives (2, 3)
+    assert tuple(x[[0, 1], :, [0, 1]].shape) == (2, 3)
+    assert tuple(x[torch.tensor(1)].shape) == (3, 4)
+    assert x[torch.tensor(1)]._base is x
+
+
+def test_a_mask_with_one_value_reads_nothing() -> None:
+    x = torch.tensor(X)
+    before = flush.STATISTICS.flushes
+    x[x > 5] = 0.0
+    x[x == 0] = torch.tensor(3.0)
+    x[:, x[0, :, 0] > 2] = torch.arange(4.0)
+    assert flush.STATISTICS.flushes - before <= 1  # only the last mask, which stands behind a slice
+    expected = X.copy()
+    expected[expected > 5] = 0
+    expected[expected == 0] = 3
+    expected[:, expected[0, :, 0] > 2] = np.arange(4)
+    np.testing.assert_array_equal(x.numpy(), expected)
+
+
+def test_another_start_is_no_other_plan() -> None:
+    x = torch.zeros(8, 3)
+    x[0] = 1.0
+    x[0:2].sum().item()
+    x[0, 1].item()
+    built = flush.STATISTICS.plans_built + flush.STATISTICS.plans_loaded
+    for place in range(1, 7):
+        x[place] = float(place)
+        x[place : place + 2].sum().item()
+        x[place, 2].item()
+    assert flush.STATISTICS.plans_built + flush.STATISTICS.plans_loaded - built <= 3
+    assert x[:, 0].tolist() == [1, 1, 2, 3, 4, 5, 6, 0]
+
+
+@pytest.mark.parametrize(
+    ("index", "error", "words"),
+    [
+        (2, IndexError, "index 2 is out of bounds for dimension 0 with size 2"),
+        ((0, -4), IndexError, "index -4 is out of bounds for dimension 1 with size 3"),
+        ((0, 0, 0, 0), IndexError, "too many indices for tensor of dimension 3"),
+        (slice(None, None, -1), ValueError, "step must be greater than zero"),
+        ("a", IndexError, "only integers, slices"),
+        (1.5, IndexError, "only integers, slices"),
+        (([0, 1], [0, 1, 2]), IndexError, "could not be broadcast together with shapes"),
+    ],
+    ids=str,
+)
+def test_errors_at_the_call(index: Any, error: type[Exception], words: str, device: str) -> None:
+    with pytest.raises(error, match=words):
+        torch.tensor(X)[index]
+
+
+@pytest.mark.parametrize("place", [3, -4])
+def test_errors_on_the_device_name_the_index(place: int, device: str) -> None:
+    message = f"index {place} is out of bounds for dimension 1 with size 3"
+    x = torch.tensor(X)
+    with pytest.raises(IndexError, match=message):
+        x[:, torch.tensor([0, place])].sum().item()
+    with pytest.raises(IndexError, match=message):
+        x[torch.tensor([0, 1]), torch.tensor([0, place])].sum().item()
+    assert x.sum().item() == X.sum()  # nothing is lost
+
+
+def test_scatter_takes_duplicates_in_order(device: str) -> None:
+    x = torch.zeros(3)
+    index = torch.tensor([1, 1, 2])
+    assert x.scatter(0, index, torch.tensor([1.0, 2.0, 3.0])).tolist() == [0, 2, 3]
+    assert x.scatter_add(0, index, torch.tensor([1.0, 2.0, 3.0])).tolist() == [0, 3, 3]
+    x.index_put_((index,), torch.tensor(1.0), accumulate=True)
+    assert x.tolist() == [0, 2, 1]
+    x[index] += 1  # does not accumulate
+    assert x.tolist() == [0, 3, 2]
+
+
+def test_gather_is_take_along_axis(device: str) -> None:
+    index = np.array([[[3, 0, 0, 1, 2]] * 3] * 2)
+    found = torch.tensor(X).gather(2, torch.tensor(index))
+    np.testing.assert_array_equal(found.cpu().numpy(), np.take_along_axis(X, index, 2))
+
+
+def test_nonzero_and_one_hot(device: str) -> None:
+    x = torch.tensor([[0, 3], [1, 0]])
+    assert x.nonzero().tolist() == [[0, 1], [1, 0]]
+    assert [each.tolist() for each in x.nonzero(as_tuple=True)] == [[0, 1], [1, 0]]
+    assert torch.nn.functional.one_hot(torch.tensor([1, 0])).tolist() == [[0, 1], [1, 0]]
+    assert tuple(torch.tensor(3).nonzero().shape) == (1, 0)
+
+
+def test_iteration_and_membership() -> None:
+    x = torch.tensor(X[0])
+    assert [row.tolist() for row in x] == X[0].tolist()
+    assert 5.0 in x
+    assert 99.0 not in x
+    with pytest.raises(TypeError, match="0-d"):
+        iter(torch.tensor(1.0))
