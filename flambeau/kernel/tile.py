@@ -17,8 +17,8 @@ from flambeau.kernel.ir import Axis, Check, Fold, Kernel, Statement, Store, Valu
 class Contraction:
     """result(fold)[batch, m, n] = Σ k  a[batch, m, k] · b[batch, k, n]; then the epilogue.
 
-    `a` does not depend on the axes `n`, nor `b` on the axes `m`. All axes are in the kernel's order
-    and none of the three groups m, n and k is empty.
+    `a` does not depend on the axes `n`, nor `b` on the axes `m`. All axes are in the kernel's
+    order. k is not empty, nor are both m and n (one may be: a matrix times a vector).
     """
 
     fold: Fold
@@ -52,21 +52,42 @@ def reachable(roots: Iterable[Value]) -> list[Value]:
     return list(seen)
 
 
+def factor_axes(fold: Fold, around: Iterable[Axis]) -> tuple[tuple[Axis, ...], ...] | None:
+    """Of the axes around a sum of products: those of its first factor only, and of its second.
+
+    None where it is no sum of products, where a factor does not change along the sum, or where
+    both factors have the same axes: then it is a sum row by row rather than a matrix product.
+    """
+    value = fold.value
+    if fold.kind != "add" or fold.body or value.op != "MUL" or not value.dtype.is_floating_point:
+        return None
+    of_a, of_b = axes_of([value.args[0]]), axes_of([value.args[1]])
+    steps = {axis for axis in fold.axes if axis.extent > 1}
+    if steps.isdisjoint(of_a) or steps.isdisjoint(of_b):
+        return None
+    around = tuple(around)
+    m = tuple(axis for axis in around if axis in of_a and axis not in of_b)
+    n = tuple(axis for axis in around if axis in of_b and axis not in of_a)
+    return (m, n) if m or n else None
+
+
 def contraction_of(kernel: Kernel) -> Contraction | None:
     """The kernel as a matrix product; None where it is none."""
     if not kernel.body or not isinstance(kernel.body[0], Fold):
         return None
     fold, epilogue = kernel.body[0], kernel.body[1:]
-    value = fold.value
-    if fold.kind != "add" or fold.body or value.op != "MUL" or not value.dtype.is_floating_point:
-        return None
     if not all(isinstance(each, Store | Check) for each in epilogue):
         return None
     if any(axis.extent == 0 for axis in (*kernel.domain, *fold.axes)):
         return None
-    if not _plain(kernel, value):
+    groups = factor_axes(fold, kernel.domain)
+    if groups is None or not _plain(kernel, fold.value):
         return None
-    return _split(kernel, fold, epilogue)
+    m, n = groups
+    a, b = fold.value.args
+    k = tuple(axis for axis in fold.axes if axis.extent > 1)
+    batch = tuple(axis for axis in kernel.domain if axis not in m and axis not in n)
+    return Contraction(fold, batch, m, n, k, a, b, epilogue)
 
 
 def _plain(kernel: Kernel, value: Value) -> bool:
@@ -77,18 +98,6 @@ def _plain(kernel: Kernel, value: Value) -> bool:
         if each.op == "load" and kernel.buffers[each.payload].written:
             return False
     return True
-
-
-def _split(kernel: Kernel, fold: Fold, epilogue: tuple[Statement, ...]) -> Contraction | None:
-    a, b = fold.value.args
-    of_a, of_b = axes_of([a]), axes_of([b])
-    m = tuple(axis for axis in kernel.domain if axis in of_a and axis not in of_b)
-    n = tuple(axis for axis in kernel.domain if axis in of_b and axis not in of_a)
-    k = tuple(axis for axis in fold.axes if axis.extent > 1)
-    if not m or not n or not k:
-        return None
-    batch = tuple(axis for axis in kernel.domain if axis not in m and axis not in n)
-    return Contraction(fold, batch, m, n, k, a, b, epilogue)
 
 
 def tile(kernel: Kernel) -> Kernel:

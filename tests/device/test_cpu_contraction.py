@@ -247,3 +247,62 @@ def test_the_order_of_the_sum_depends_on_k_alone() -> None:
         if t is not None
     }
     assert len(cuts) == 1
+
+
+def parts_of(m: int, n: int, k: int) -> tuple[int, bool]:
+    found = tiles(m, n, k, TARGETS["avx512"])
+    assert found is not None
+    return found.parts, found.shared
+
+
+@pytest.mark.parametrize("k", [3, 5, 100, 700, 5000, 20_000])
+def test_a_row_does_not_depend_on_how_many_there_are(device: Any, k: int) -> None:
+    """Small products, tiles, sums split over work items and a single row: all the same bits."""
+    n = 80
+    data, weight, bias = samples(f32, (1200, k), (k, n), (n,))
+    nodes = [placeholder(tensor_type(x.shape, f32)) for x in (data, weight, bias)]
+    if k >= 5000:
+        assert parts_of(600, n, k)[1] != parts_of(1200, n, k)[1]
+
+    def layer(rows: int) -> Any:
+        x = placeholder(tensor_type((rows, k), f32))
+        product = build.matmul(x, nodes[1])
+        result = build.add(product, build.expand(nodes[2], product.shape))
+        return run_graph(device, result, [x, *nodes[1:]], [data[:rows].copy(), weight, bias])
+
+    whole = layer(1200)
+    for rows in (1, 2, 13, 600):
+        np.testing.assert_array_equal(layer(rows), whole[:rows])
+    expected = data.astype(float) @ weight + bias
+    np.testing.assert_allclose(whole, expected, rtol=1e-4, atol=2e-5 * k**0.5)
+
+
+@pytest.mark.parametrize("length", [2, 3, 5, 10, 40, 300])
+@pytest.mark.parametrize("turned", [False, True])
+def test_sums_of_rows_do_not_depend_on_how_many_there_are(
+    device: Any, length: int, turned: bool
+) -> None:
+    (data,) = samples(f32, (64, length, 17))
+
+    def sums(rows: int) -> Any:
+        array = data[:rows].copy() if turned else data[:rows, :, 0].copy()
+        x = placeholder(tensor_type(array.shape, f32))
+        result = build.reduce("add", build.mul(x, build.exp(x)), (1,))
+        return run_graph(device, result, [x], [array])
+
+    whole = sums(64)
+    for rows in (1, 2, 5, 33):
+        np.testing.assert_array_equal(sums(rows), whole[:rows])
+
+
+@pytest.mark.parametrize(
+    ("m", "n", "k"), [(1, 70, 300), (70, 1, 300), (1, 33, 5000), (3, 2, 20_000)]
+)
+def test_matrix_times_vector(device: Any, m: int, n: int, k: int) -> None:
+    for turned in (False, True):
+        a, b = samples(f32, (m, k), (n, k) if turned else (k, n))
+        nodes = [placeholder(tensor_type(x.shape, f32)) for x in (a, b)]
+        right = build.permute(nodes[1], (1, 0)) if turned else nodes[1]
+        got = run_graph(device, build.matmul(nodes[0], right), nodes, [a, b])
+        expected = a.astype(float) @ (b.T if turned else b)
+        np.testing.assert_allclose(got, expected, rtol=1e-4, atol=2e-5 * k**0.5)

@@ -58,8 +58,8 @@ def test_prologues_count() -> None:
 def test_what_is_no_product_of_matrices() -> None:
     m, n, k = Axis(3), Axis(4), Axis(5)
     a, b = load(0, m, k), load(1, n, k)
-    assert contraction_of(kernel_of((m, n), a, load(1, m, k), k)) is None  # nothing of n
-    assert contraction_of(kernel_of((m, n), load(0, m, n, k), b, k)) is None  # nothing of m
+    assert contraction_of(kernel_of((m, n), a, load(1, m, k), k)) is None  # the same axes
+    assert contraction_of(kernel_of((m, n), a, load(1, n), k)) is None  # nothing of k
     assert contraction_of(kernel_of((m, n), a, b, k, kind="max")) is None
     assert contraction_of(kernel_of((m, n), a, b, k, written=(0, 2))) is None
     assert contraction_of(kernel_of((m, n), a, b, Axis(0))) is None
@@ -80,3 +80,10 @@ def test_tile_sets_the_contraction() -> None:
 def test_axes_of_a_value() -> None:
     m, k = Axis(3), Axis(5)
     assert axes_of([load(0, m, k), ir.const(1)]) == {m, k}
+
+
+def test_a_matrix_times_a_vector() -> None:
+    batch, m, k = Axis(3), Axis(4), Axis(5)
+    found = contraction_of(kernel_of((batch, m), load(0, batch, m, k), load(1, batch, k), k))
+    assert found is not None
+    assert (found.batch, found.m, found.n) == ((batch,), (m,), ())

@@ -14,6 +14,7 @@ from functools import lru_cache
 from flambeau.device.cpu.access import linear_terms
 from flambeau.device.cpu.values import Values
 from flambeau.kernel.ir import Axis, Check, Fold, Kernel, Loop, Sort, Statement, Store, Value
+from flambeau.kernel.tile import factor_axes
 from flambeau.kernel.tile import reachable as reachable_values
 
 LANES = 16
@@ -78,6 +79,53 @@ class Chooser:
         self.kernel = kernel
         self.values = values
         self._cheap: frozenset[Value] = frozenset()  # loads that are turned
+        self.products: set[Fold] = set()  # folds that are summed as matrix products are
+        self._lanes: dict[Fold, Axis | None] = {}
+        self._decide(kernel.body, kernel.domain)
+
+    def _decide(self, body: Sequence[Statement], around: tuple[Axis, ...]) -> None:
+        """Choose each Fold's order: along which of its axes lanes accumulate, if any."""
+        for each in body:
+            if not isinstance(each, Fold | Loop):
+                continue
+            if isinstance(each, Fold):
+                self._lanes[each] = self._order(each, around)
+            self._decide(each.body, (*around, *each.axes))
+
+    def _order(self, fold: Fold, around: tuple[Axis, ...]) -> Axis | None:
+        """Lanes where that is the best for this Fold by itself, whatever the extents around it:
+        a row's sum must not depend on how many rows there are."""
+        if fold.body or any(axis.extent == 0 for axis in fold.axes):
+            return None
+        if factor_axes(fold, around) is not None:
+            self.products.add(fold)
+            return None
+        best = self._cost(fold, None, 1.0)
+        for axis in around:
+            if axis.extent > 1 and self._runs_along(fold, axis):
+                best = min(best, self._cost(fold, axis, 1.0) / min(axis.extent, LANES))
+        choice = None
+        for axis in fold.axes:
+            if axis.extent >= LANES // 2 and (cost := self._cost(fold, axis, 1.0)) < best:
+                best, choice = cost, axis
+        return choice
+
+    def _runs_along(self, fold: Fold, axis: Axis) -> bool:
+        """Whether all that a Fold reads lies along an axis, or does not change with it. Then that
+        axis is hardly one that counts samples."""
+        loads = [each for each in reachable_values([fold.value]) if each.op == "load"]
+        return all(factor(each.args[0], axis, self.values) in (0, 1) for each in loads)
+
+    def _fixed(self, body: Sequence[Statement]) -> bool:
+        """Whether a Fold in here has lanes of its own, and the order of its sum matters."""
+        for each in body:
+            if isinstance(each, Fold):
+                ordered = each.kind != "max" and each.dtype.is_floating_point
+                if ordered and self._lanes[each] is not None:
+                    return True
+            if isinstance(each, Fold | Loop) and self._fixed(each.body):
+                return True
+        return False
 
     def domain(self) -> Choice:
         """The best of: one domain axis in lanes, or every statement by itself."""
@@ -87,7 +135,7 @@ class Chooser:
         body = self.kernel.body
         own = sum(self._alone(each, points) for each in body)
         best = Choice(None, own)
-        if any(isinstance(each, Sort) for each in body):
+        if any(isinstance(each, Sort) for each in body) or self._fixed(body):
             return best
         for axis in reversed(self.kernel.domain):
             down, turned = self._turned(axis)
@@ -126,6 +174,8 @@ class Chooser:
 
     def inner(self, statement: Fold | Loop) -> Axis | None:
         """The axis of a Fold or Loop to run in lanes; None: no one."""
+        if isinstance(statement, Fold):
+            return self._lanes[statement]
         best, choice = self._cost(statement, None, 1.0), None
         for axis in self._candidates(statement):
             cost = self._cost(statement, axis, 1.0)
@@ -136,16 +186,14 @@ class Chooser:
     def _alone(self, statement: Statement, points: float) -> float:
         if not isinstance(statement, Fold | Loop):
             return self._cost(statement, None, points)
-        costs = [self._cost(statement, axis, points) for axis in self._candidates(statement)]
-        return min([self._cost(statement, None, points), *costs])
+        return self._cost(statement, self.inner(statement), points)
 
-    def _candidates(self, statement: Fold | Loop) -> Sequence[Axis]:
-        if isinstance(statement, Fold):
-            return () if statement.body else [each for each in statement.axes if each.extent > 1]
-        if not statement.axes:  # all were of extent 1
+    def _candidates(self, loop: Loop) -> Sequence[Axis]:
+        if not loop.axes:  # all were of extent 1
             return []
-        axis = statement.axes[-1]
-        return [axis] if axis.extent > 1 and self._independent(statement.body, axis) else []
+        axis = loop.axes[-1]
+        alone = self._independent(loop.body, axis) and not self._fixed(loop.body)
+        return [axis] if axis.extent > 1 and alone else []
 
     def _independent(self, body: Sequence[Statement], axis: Axis) -> bool:
         """Whether a Loop's points may run at once: each stores an element of its own."""

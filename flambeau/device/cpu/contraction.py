@@ -11,7 +11,7 @@ from __future__ import annotations
 from collections.abc import Callable
 
 from flambeau.device.cpu import micro
-from flambeau.device.cpu.emit import INDEX, Emitter, Operand, Stage
+from flambeau.device.cpu.emit import INDEX, Emitter, Operand, Stage, vector_type
 from flambeau.device.cpu.pack import Panels
 from flambeau.device.cpu.tiling import Side, Tiling
 from flambeau.device.cpu.values import Values
@@ -19,6 +19,9 @@ from flambeau.kernel.ir import Statement
 from flambeau.kernel.tile import Contraction
 
 Int = str | int
+
+Ends = tuple[str, Int, str, Int]
+"""First panel of rows, how many, first panel of columns, how many."""
 
 
 class ContractionRenderer:
@@ -49,6 +52,9 @@ class ContractionRenderer:
             (t.rows.block if t.blocks > 1 else 1) * t.rows.width * self.stride,
             t.lanes * t.lanes,
         ]
+        self.tile_size = sizes[2]
+        if t.parts > 1 and not t.shared:
+            sizes[2] *= t.parts
         self.imports = {self.micro_name()}
         self.offsets: list[int] = []
         total = 0
@@ -58,7 +64,7 @@ class ContractionRenderer:
             self.offsets.append(total)
             total += -(-size * t.itemsize // 64) * 64 + slack
         self.scratch = total
-        self.tile_size = sizes[2]
+        self.part_size = self.tile_size * (self.tiles if t.shared else 1)
 
     @property
     def tiles(self) -> int:
@@ -72,7 +78,7 @@ class ContractionRenderer:
     def shared(self) -> int:
         """Bytes of partial sums."""
         t = self.tiling
-        return 0 if t.splits == 1 else t.splits * self.tiles * self.tile_size * t.itemsize
+        return t.parts * self.part_size * t.itemsize if t.shared else 0
 
     def stages(self, symbol: str) -> tuple[Stage, ...]:
         c, t = self.contraction, self.tiling
@@ -82,10 +88,10 @@ class ContractionRenderer:
         steps = 1.0
         for axis in c.k:
             steps *= axis.extent
-        first = Stage(symbol, self.tiles * t.splits, points * steps / 50)
-        if t.splits == 1:
+        first = Stage(symbol, self.tiles * (t.parts if t.shared else 1), points * steps / 50)
+        if not t.shared:
             return (first,)
-        second = Stage(f"{symbol}_finish", self.tiles * t.rows.block, points * t.splits / 8)
+        second = Stage(f"{symbol}_finish", self.tiles * t.rows.block, points * t.parts / 8)
         return (first, second)
 
     def micro_name(self) -> str:
@@ -100,32 +106,46 @@ class ContractionRenderer:
         ]
         self.packed_rows, self.packed_columns, self.tile, self.square = base
         loop = emitter.open_loop("%begin", "%end")
-        item = loop.index
+        item, part, parts = loop.index, "0", None
+        if t.shared:
+            part = emitter.part(item, t.parts)
+            item = emitter.rest(item, t.parts)
+            self.tile = self._partial(emitter.plus(emitter.times(part, self.tiles), item))
+        self._bind_tile(item)
+        first_row, row_panels = self._range(t.rows, emitter.part(item, t.rows.blocks))
+        ends = (first_row, row_panels, *self._column_range(item))
+        if t.parts > 1 and not t.shared:
+            parts = emitter.open_loop(0, t.parts)
+            part = parts.index
+        tile = self.tile
+        if parts:
+            tile = emitter.element(t.kind, tile, emitter.times(part, self.tile_size))
+        self._blocks(part, tile, ends)
+        if parts:
+            emitter.close_loop(parts)
+            rows = emitter.open_loop(0, row_panels)
+            self._finish_row(self.tile, rows.index, ends)
+            emitter.close_loop(rows)
+        emitter.close_loop(loop)
+
+    def _blocks(self, part: str, tile: str, ends: Ends) -> None:
+        """Pack and multiply the blocks of k that one partial sum has."""
+        emitter, t = self.emitter, self.tiling
         low_block: Int = 0
         high_block: Int = t.blocks
-        if t.splits > 1:
-            part = self.emitter.part(item, t.splits)
-            item = self.emitter.rest(item, t.splits)
-            low_block = self.emitter.rest(self.emitter.times(part, t.blocks), t.splits)
-            high_block = self.emitter.rest(
-                self.emitter.times(self.emitter.plus(part, 1), t.blocks), t.splits
-            )
-            number = self.emitter.plus(self.emitter.times(part, self.tiles), item)
-            self.tile = self._partial(number)
-        row_block = self.emitter.part(item, t.rows.blocks)
-        self._bind_tile(item)
-        first_row, row_panels = self._range(t.rows, row_block)
-        first_column, column_panels = self._column_range(item)
+        if t.parts > 1:
+            low_block = emitter.rest(emitter.times(part, t.blocks), t.parts)
+            high_block = emitter.rest(emitter.times(emitter.plus(part, 1), t.blocks), t.parts)
         deep = emitter.open_loop(low_block, high_block)
         block = deep.index if t.blocks > 1 else "0"
         low, high, depth = self._bind_block(block)
         for panels, packed, first, count in (
-            (self.columns, self.packed_columns, first_column, column_panels),
-            (self.rows, self.packed_rows, first_row, row_panels),
+            (self.columns, self.packed_columns, ends[2], ends[3]),
+            (self.rows, self.packed_rows, ends[0], ends[1]),
         ):
             each = emitter.open_loop(0, count)
-            number = self.emitter.plus(first, each.index)
-            start = self.emitter.times(each.index, panels.side.width * t.depth)
+            number = emitter.plus(first, each.index)
+            start = emitter.times(each.index, panels.side.width * t.depth)
             place = emitter.element(t.kind, packed, start)
             if panels.side.along_k:
                 self._pack_along_k(panels, number, place, low, high)
@@ -133,13 +153,11 @@ class ContractionRenderer:
                 self._pack_across(panels, number, place, low, high)
             emitter.close_loop(each)
         more = block
-        if t.splits > 1:
+        if t.parts > 1:
             again = emitter.let(f"icmp ne i64 {block}, {low_block}")
             more = emitter.let(f"zext i1 {again} to i64")
-        ends = (first_row, row_panels, first_column, column_panels)
-        self._multiply(block, more, depth, ends)
+        self._multiply(block, more, depth, tile, ends)
         emitter.close_loop(deep)
-        emitter.close_loop(loop)
 
     def write_finish(self) -> None:
         """The body of the second stage: add the partial sums up; the epilogue. An item is a panel
@@ -149,19 +167,22 @@ class ContractionRenderer:
         panel = self.emitter.part(loop.index, t.rows.block)
         item = self.emitter.rest(loop.index, t.rows.block)
         self._bind_tile(item)
-        first_row, row_panels = self._range(t.rows, self.emitter.part(item, t.rows.blocks))
-        first_column, column_panels = self._column_range(item)
-        tile = self._partial(item)
+        first_row, row_panels = self._range(t.rows, emitter.part(item, t.rows.blocks))
+        ends = (first_row, row_panels, *self._column_range(item))
         there = emitter.let(f"icmp slt i64 {panel}, {row_panels}")
         with emitter.branch(there):
-            outer = emitter.open_loop(0, column_panels)
-            down = self.emitter.times(panel, t.rows.width * self.stride)
-            at = self.emitter.plus(down, self.emitter.times(outer.index, t.columns.width))
-            place = emitter.element(t.kind, tile, at)
-            column = self.emitter.plus(first_column, outer.index)
-            self._epilogue(place, self.emitter.plus(first_row, panel), column)
-            emitter.close_loop(outer)
+            self._finish_row(self._partial(item), panel, ends)
         emitter.close_loop(loop)
+
+    def _finish_row(self, tile: str, panel: str, ends: Ends) -> None:
+        """The epilogue on a panel of rows whose partial sums are done."""
+        emitter, t = self.emitter, self.tiling
+        outer = emitter.open_loop(0, ends[3])
+        down = emitter.times(panel, t.rows.width * self.stride)
+        at = emitter.plus(down, emitter.times(outer.index, t.columns.width))
+        place = emitter.element(t.kind, tile, at)
+        self._epilogue(place, emitter.plus(ends[0], panel), emitter.plus(ends[2], outer.index))
+        emitter.close_loop(outer)
 
     def _partial(self, number: str) -> str:
         """Where the partial sums of one item lie."""
@@ -325,47 +346,34 @@ class ContractionRenderer:
                 f"shufflevector <{lanes} x {kind}> {name}, <{lanes} x {kind}> poison, "
                 f"<{wide} x i32> <{kept}>"
             )
-        emitter.line(f"store <{wide} x {kind}> {name}, ptr {spot}, align 4")
+        stored = vector_type(kind, wide) if lanes > 1 else kind
+        emitter.line(f"store {stored} {name}, ptr {spot}, align 4")
 
     # multiplying
 
-    def _multiply(self, block: str, more: str, depth: Int, ends: tuple[str, Int, str, Int]) -> None:
+    def _multiply(self, block: str, more: str, depth: Int, tile: str, ends: Ends) -> None:
         emitter, t = self.emitter, self.tiling
         first_row, row_panels, first_column, column_panels = ends
         outer = emitter.open_loop(0, column_panels)
-        start = self.emitter.times(outer.index, t.columns.width * t.depth)
+        start = emitter.times(outer.index, t.columns.width * t.depth)
         b = emitter.element(t.kind, self.packed_columns, start)
         inner = emitter.open_loop(0, row_panels)
-        start = self.emitter.times(inner.index, t.rows.width * t.depth)
+        start = emitter.times(inner.index, t.rows.width * t.depth)
         a = emitter.element(t.kind, self.packed_rows, start)
-        tile = self.tile
         if t.blocks > 1:
-            down = self.emitter.times(inner.index, t.rows.width * self.stride)
-            across = self.emitter.times(outer.index, t.columns.width)
-            tile = emitter.let(
-                f"getelementptr {t.kind}, ptr {self.tile}, i64 {self.emitter.plus(down, across)}"
-            )
-        emitter.call(
-            self.micro_name(),
-            "void",
-            [
-                ("i64", str(depth)),
-                ("ptr", a),
-                ("ptr", b),
-                ("ptr", tile),
-                ("i64", str(self.stride)),
-                ("i64", more),
-            ],
-        )
-        last = "false" if t.splits > 1 else "true"
-        if t.blocks > 1 and t.splits == 1:
-            last = emitter.let(f"icmp eq i64 {block}, {t.blocks - 1}")
-        with emitter.branch(last):
-            row, column = (
-                self.emitter.plus(first_row, inner.index),
-                self.emitter.plus(first_column, outer.index),
-            )
-            self._epilogue(tile, row, column)
+            down = emitter.times(inner.index, t.rows.width * self.stride)
+            across = emitter.times(outer.index, t.columns.width)
+            tile = emitter.element(t.kind, tile, emitter.plus(down, across))
+        arguments = [("i64", str(depth)), ("ptr", a), ("ptr", b), ("ptr", tile)]
+        arguments += [("i64", str(self.stride)), ("i64", more)]
+        emitter.call(self.micro_name(), "void", arguments)
+        if t.parts == 1:
+            last = "true"
+            if t.blocks > 1:
+                last = emitter.let(f"icmp eq i64 {block}, {t.blocks - 1}")
+            with emitter.branch(last):
+                row = emitter.plus(first_row, inner.index)
+                self._epilogue(tile, row, emitter.plus(first_column, outer.index))
         emitter.close_loop(inner)
         emitter.close_loop(outer)
 
@@ -382,8 +390,8 @@ class ContractionRenderer:
         place = emitter.element(t.kind, tile, at)
         whole = f"<{lanes} x {t.kind}>"
         total = emitter.let(f"load {whole}, ptr {place}, align {t.itemsize}")
-        for part in range(1, t.splits):
-            at = str(part * self.tiles * self.tile_size)
+        for part in range(1, t.parts):
+            at = part * self.part_size
             other = emitter.element(t.kind, place, at)
             addend = emitter.let(f"load {whole}, ptr {other}, align {t.itemsize}")
             total = emitter.let(f"fadd {whole} {total}, {addend}")

@@ -46,9 +46,9 @@ class Panels:
             whole = emitter.splat("i32", emitter.let(f"trunc i64 {left} to i32"), lanes)
             mask = emitter.let(f"icmp slt <{lanes} x i32> <{numbers}>, {whole}")
         emitter.push(lanes, mask)
-        if side.run:
+        if side.run and side.axes:
             self.values.bind(side.axes[-1], Operand(start, INDEX, lanes, 1))
-        else:
+        elif side.axes:
             self._decode_lanes(start, lanes, partial)
         return lanes
 

@@ -18,13 +18,14 @@ from flambeau.device.cpu.emit import (
     INDEX,
     REGISTER_TYPES,
     Emitter,
+    OpenLoop,
     Operand,
     Rendered,
     Stage,
     vector_type,
 )
 from flambeau.device.cpu.target import Target
-from flambeau.device.cpu.tiling import Tiling, tiling
+from flambeau.device.cpu.tiling import FEW_PARTS, MOST_PARTS, Tiling, cut, tiling
 from flambeau.device.cpu.values import Values
 from flambeau.graph import dtype as dtypes
 from flambeau.kernel.ir import Axis, Check, Fold, Kernel, Loop, Sort, Statement, Store
@@ -69,7 +70,7 @@ class Renderer:
         return Rendered(text, stages, self.scratch, 0, tuple(sorted(self.imports)))
 
     def _contraction(self, name: str, contraction: Contraction, tiles: Tiling) -> Rendered:
-        split = tiles.splits > 1
+        split = tiles.shared
         count = len(self.kernel.buffers)
         self.entry(split)
         arguments = (contraction, tiles, self.statement, count)
@@ -277,6 +278,10 @@ class Renderer:
         init = values.identity(fold.kind, fold.dtype)
         init = emitter.splat(REGISTER_TYPES[fold.dtype.name], init, lanes)
 
+        if fold in self.chooser.products:
+            name = self._product_sum(fold, lanes, kind, init)
+            return Operand(name, fold.dtype, lanes)
+
         def body(carried: list[str]) -> list[str]:
             name = emitter.spread(values.value(fold.value), lanes)
             total = values.combined(fold.kind, fold.dtype, lanes, carried[0], name)
@@ -287,6 +292,41 @@ class Renderer:
 
         (name,) = self.nest(fold.axes, [(kind, init)], body, unroll=not fold.body)
         return Operand(name, fold.dtype, lanes)
+
+    def _product_sum(self, fold: Fold, lanes: int, kind: str, zero: str) -> str:
+        """A sum of products in the order, and with the roundings, of contraction.py."""
+        values, emitter = self.values, self.emitter
+        register = REGISTER_TYPES[fold.dtype.name]
+        steps = [axis for axis in fold.axes if axis.extent > 1]
+        number, chunk, chunks, _, blocks = cut([axis.extent for axis in steps])
+        axis = steps[number]
+
+        def product(carried: list[str]) -> list[str]:
+            x, y = (emitter.spread(values.value(each), lanes) for each in fold.value.args)
+            return [emitter.fma(register, lanes, x, y, carried[0])]
+
+        if blocks == 1:
+            return self.nest(steps, [(kind, zero)], product, unroll=True)[0]
+
+        def add(loop: OpenLoop, part: str) -> str:
+            total = emitter.let(f"fadd {kind} {loop.carried[0]}, {part}")
+            return emitter.close_loop(loop, [total])[0]
+
+        def over_blocks(first: str | int, last: str | int) -> str:
+            outer = emitter.open_loop(first, last, 1, [(kind, zero)])
+            values.decode(steps[:number], emitter.rest(outer.index, chunks))
+            low = emitter.times(emitter.part(outer.index, chunks), chunk)
+            high = emitter.least(emitter.plus(low, chunk), axis.extent)
+            inner = emitter.open_loop(low, high, 1, [(kind, zero)])
+            values.bind(axis, Operand(inner.index, INDEX))
+            inside = self.nest(steps[number + 1 :], [(kind, inner.carried[0])], product)
+            return add(outer, emitter.close_loop(inner, inside)[0])
+
+        if blocks <= MOST_PARTS:
+            return over_blocks(0, blocks)
+        parts = emitter.open_loop(0, FEW_PARTS, 1, [(kind, zero)])
+        ends = [emitter.times(each, blocks) for each in (parts.index, emitter.plus(parts.index, 1))]
+        return add(parts, over_blocks(*[emitter.rest(each, FEW_PARTS) for each in ends]))
 
     def _vector_fold(self, fold: Fold, axis: Axis) -> Operand:
         """Lanes accumulate by themselves; then a fixed tree joins them."""

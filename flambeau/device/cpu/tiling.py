@@ -25,6 +25,9 @@ DEPTH = 256
 AREA = 40000
 """Elements of the result that one work item computes, at most."""
 
+MOST_PARTS, FEW_PARTS = 64, 16
+"""See _parts."""
+
 SMALL = 4096
 """Products of fewer multiplications are left to the plain loops."""
 
@@ -85,36 +88,41 @@ class Tiling:
     chunks: int
     depth: int  # steps of k in a block, at most
     blocks: int
-    splits: int  # so many work items share one block of the result, each with some blocks of k
+    parts: int  # partial sums of one result, each over some blocks of k
+    shared: bool  # whether work items of their own compute them
 
 
 def tiling(contraction: Contraction, values: Values, target: Target) -> Tiling | None:
     """How to compute a contraction; None where plain loops do as well."""
     c = contraction
     m, n, k = (prod(axis.extent for axis in axes) for axes in (c.m, c.n, c.k))
-    if m * n * k < SMALL or (k < 4 and m * n < 65536):
+    split, chunk, chunks, depth, blocks = cut([axis.extent for axis in c.k])
+    if blocks == 1 and (m * n * k < SMALL or (k < 4 and m * n < 65536)):
         return None
     double = c.fold.dtype.itemsize == 8
     lanes = max(2, target.vector_bytes // (8 if double else 4))
-    if _columns_are_m(c, values):
+    if not c.n or (c.m and _columns_are_m(c, values)):
         rows, columns = (c.b, c.n), (c.a, c.m)
     else:
         rows, columns = (c.a, c.m), (c.b, c.n)
+    if not rows[1] and _side(columns, True, lanes, c, values, lanes).along_k is False:
+        return None  # a vector times a matrix, which lies as it is read best
     sides = _best(rows, columns, c, values, lanes, target.registers)
     vectors = sides[1].width // lanes
-    split, chunk, chunks, depth, blocks = _cut([axis.extent for axis in c.k])
+    parts, shared = _parts(prod(axis.extent for axis in c.batch) * m * n, k, blocks)
     return Tiling(
         "double" if double else "float",
         8 if double else 4,
         lanes,
         vectors,
-        *_blocked(*sides),
+        *_blocked(*sides, AREA // 4 if parts > 1 and not shared else AREA),
         split,
         chunk,
         chunks,
         depth,
         blocks,
-        _splits(prod(axis.extent for axis in c.batch) * m * n, k, blocks),
+        parts,
+        shared,
     )
 
 
@@ -124,7 +132,7 @@ def _best(
     """The cheapest register tile and way to pack the columns."""
     best, chosen = None, None
     for height, vectors in _shapes(lanes, registers):
-        left = _side(rows, len(rows[1]) == 1, height, c, values, lanes)
+        left = _side(rows, len(rows[1]) <= 1, height, c, values, lanes)
         for run in (True, False) if len(columns[1]) > 1 else (True,):
             right = _side(columns, run, vectors * lanes, c, values, lanes)
             tiles = left.panels * right.panels
@@ -145,17 +153,23 @@ def _packing(side: Side) -> float:
     return 0.2 + 0.5 / min(side.segment, 16) if side.run else 1.4
 
 
-def _splits(results: int, k: int, blocks: int) -> int:
-    """Into how many items k is split where the result is small: by shape alone."""
-    if results > 65536 or results * k < 2_000_000 or blocks < 4:
-        return 1
-    return min(blocks, 16)
+def _parts(results: int, k: int, blocks: int) -> tuple[int, bool]:
+    """How many partial sums, and whether items of their own compute them.
+
+    The blocks' sums are added up one after the other, up to MOST_PARTS of them: whether items of
+    their own compute them, which depends on the number of results, makes no difference to the
+    bits. More blocks are first joined to FEW_PARTS partial sums, always.
+    """
+    shared = results <= 65536 and results * k >= 2_000_000 and blocks >= 4
+    if blocks > MOST_PARTS:
+        return FEW_PARTS, shared
+    return (blocks if shared else 1), shared
 
 
-def _blocked(rows: Side, columns: Side) -> tuple[Side, Side]:
-    """Work items of about AREA elements, longer along the side that is cheaper to pack."""
+def _blocked(rows: Side, columns: Side, most: int) -> tuple[Side, Side]:
+    """Work items of about so many elements, longer along the side that is cheaper to pack."""
     height, width = rows.panels * rows.width, columns.panels * columns.width
-    area = AREA if height * width > 8 * AREA else AREA // 2
+    area = most if height * width > 8 * most else most // 2
     ratio = _packing(columns) / _packing(rows)
     tall = min(height, max(rows.width, (area * ratio) ** 0.5))
     wide = min(width, area / tall)
@@ -185,11 +199,11 @@ def _shapes(lanes: int, registers: int) -> list[tuple[int, int]]:
     found = []
     for vectors in (1, 2, 4):
         most = min((registers - vectors - 1) // vectors, 16)
-        found += [(rows, vectors) for rows in range(2, most + 1)]
+        found += [(rows, vectors) for rows in range(1, most + 1)]
     return found
 
 
-def _cut(extents: Sequence[int]) -> tuple[int, int, int, int, int]:
+def cut(extents: Sequence[int]) -> tuple[int, int, int, int, int]:
     """(axis, chunk, chunks, depth, blocks): blocks of about DEPTH steps of k."""
     split = 0
     while prod(extents[split + 1 :]) > DEPTH:
@@ -208,14 +222,15 @@ def _side(
     operand: Operand, run: bool, width: int, c: Contraction, values: Values, lanes: int
 ) -> Side:
     value, axes = operand
-    final = axes[len(axes) - 1]
     total = prod(axis.extent for axis in axes)
-    length = final.extent if run else total
+    length = axes[-1].extent if run and axes else total
     segment = width
     if run and len(axes) > 1:
         segment = min(width, 1 << (length - 1).bit_length())
     loads = [each for each in reachable([value]) if each.op == "load"]
-    along_free = run and all(factor(x.args[0], final, values) in (0, 1, 2, 3, 4) for x in loads)
+    along_free = run and all(
+        factor(x.args[0], axis, values) in (0, 1, 2, 3, 4) for x in loads for axis in axes[-1:]
+    )
     along_k = all(factor(x.args[0], c.k[-1], values) in (0, 1) for x in loads)
     transposed = not along_free and along_k and c.k[-1].extent >= min(lanes, 8) // 2
     return Side(value, axes, run, length, total // length, width, segment, transposed, 1)
