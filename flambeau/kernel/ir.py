@@ -53,9 +53,7 @@ class Value:
 
     __slots__ = ("args", "dtype", "op", "payload")
 
-    def __init__(
-        self, op: str, args: tuple[Value, ...], dtype: DType, payload: Any = None
-    ) -> None:
+    def __init__(self, op: str, args: tuple[Value, ...], dtype: DType, payload: Any = None) -> None:
         self.op = op
         self.args = args
         self.dtype = dtype
@@ -295,9 +293,7 @@ def _exact_divide(x: Value, divisor: int) -> Value:
         if term.op == "const":
             total = index_add(total, const(term.payload // divisor))
         else:
-            total = index_add(
-                total, index_multiply(term.args[0], term.args[1].payload // divisor)
-            )
+            total = index_add(total, index_multiply(term.args[0], term.args[1].payload // divisor))
     return total
 
 

@@ -211,3 +211,18 @@ def test_limits() -> None:
         torch.finfo(torch.int32)
     with pytest.raises(TypeError, match=r"Use torch\.finfo"):
         torch.iinfo(torch.float32)
+
+
+def test_a_copy_leaves_what_is_still_pending_alone() -> None:
+    """Values on the way to a copy are pending tensors of their own: their inputs are needed."""
+    with torch.device("cpu"):
+        first, second = torch.tensor([1.0, 2.0]) + 1, torch.tensor([-10.0, -20.0]) + 1
+        total = first + second
+        doubled = total * 2
+        moved = doubled.to("reference")
+        back = moved.to("cpu") + total * 3
+    assert moved.tolist() == [-14.0, -32.0]
+    assert total.tolist() == [-7.0, -16.0]
+    assert first.tolist() == [2.0, 3.0]
+    assert second.tolist() == [-9.0, -19.0]
+    assert back.tolist() == [-35.0, -80.0]

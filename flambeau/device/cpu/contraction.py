@@ -391,8 +391,8 @@ class ContractionRenderer:
         whole = f"<{lanes} x {t.kind}>"
         total = emitter.let(f"load {whole}, ptr {place}, align {t.itemsize}")
         for part in range(1, t.parts):
-            at = part * self.part_size
-            other = emitter.element(t.kind, place, at)
+            offset = part * self.part_size
+            other = emitter.element(t.kind, place, offset)
             addend = emitter.let(f"load {whole}, ptr {other}, align {t.itemsize}")
             total = emitter.let(f"fadd {whole} {total}, {addend}")
         self.values.bind(fold, Operand(total, fold.dtype, lanes))
