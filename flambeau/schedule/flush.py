@@ -96,13 +96,11 @@ def _drop_failed(roots: dict[Node, None], extra: Iterable[Node]) -> None:
 def _flush_by_device(roots: list[Node], written: set[Node]) -> None:
     """One run per device; copies between devices are made before what needs them."""
     while True:
-        copies = _first_copies(roots)
+        copies, waiting = _first_copies(roots)
         if not copies:
             break
+        _run_before(copies, waiting, roots, written)
         for copy in copies:
-            source = copy.inputs[0]
-            if source.buffer is None:
-                _run(source.device, [source], written)
             _transfer(copy)
     groups: dict[str, list[Node]] = {}
     for root in roots:
@@ -115,25 +113,51 @@ def _flush_by_device(roots: list[Node], written: set[Node]) -> None:
             raise error
 
 
-def _run_or_mark(name: str, roots: list[Node], written: set[Node]) -> Exception | None:
+def _run_before(
+    copies: Sequence[Node], waiting: set[Node], roots: Sequence[Node], written: set[Node]
+) -> None:
+    """Compute what copies take, together with all that waits for no copy, on the same devices."""
+    groups: dict[str, dict[Node, None]] = {}
+    for copy in copies:
+        if copy.inputs[0].buffer is None:
+            groups.setdefault(copy.inputs[0].device, {})[copy.inputs[0]] = None
+    for root in roots:
+        if root.device in groups and root.buffer is None and root not in waiting:
+            groups[root.device][root] = None
+    # Nothing is overwritten where what waits for a copy will be computed from other inputs, too.
+    stored = {each for group in groups.values() for each in group}
+    donate = all(
+        each in waiting or each in stored or each.buffer is not None
+        for node in waiting
+        for each in node.inputs
+    )
+    for name, group in groups.items():
+        error = _run_or_mark(name, list(group), written, donate)
+        if error is not None:
+            raise error
+
+
+def _run_or_mark(
+    name: str, roots: list[Node], written: set[Node], donate: bool = True
+) -> Exception | None:
     """Compute what can be computed; what cannot is marked, and the first error returned."""
     try:
-        _run(name, list(roots), written)
+        _run(name, list(roots), written, donate)
     except Exception as error:  # noqa: BLE001  # whatever a device raises is handed to the user
         left = [each for each in roots if each.buffer is None and failure.error_of(each) is None]
         if len(roots) == 1:
             failure.mark(left, error)
         else:
             for each in left:
-                _run_or_mark(name, [each], written)
+                _run_or_mark(name, [each], written, donate)
         return error
     return None
 
 
-def _first_copies(roots: Sequence[Node]) -> list[Node]:
-    """Pending copies none of which waits for another copy."""
+def _first_copies(roots: Sequence[Node]) -> tuple[list[Node], set[Node]]:
+    """Pending copies none of which waits for another copy, and all Nodes that wait for one."""
     if not _any_copy:
-        return []
+        return [], set()
     waits: set[Node] = set()
     first: list[Node] = []
     done: set[Node] = set()
@@ -150,7 +174,7 @@ def _first_copies(roots: Sequence[Node]) -> list[Node]:
             done.add(node)
             stack.append((node, True))
             stack.extend((each, False) for each in node.inputs)
-    return first
+    return first, waits
 
 
 _any_copy = False
@@ -297,8 +321,8 @@ def _donatable(walk: _Walk) -> tuple[int, ...]:
 _BUFFER_REFERENCES = 2  # the leaf's, and getrefcount's argument
 
 
-def _run(name: str, roots: list[Node], written: set[Node]) -> None:
-    """Compute `roots` on one device."""
+def _run(name: str, roots: list[Node], written: set[Node], donate: bool = True) -> None:
+    """Compute `roots` on one device. donate: whether inputs that nobody needs are overwritten."""
     walk = _Walk(name, roots)
     order = walk.order
     outputs = list(dict.fromkeys(roots))
@@ -306,7 +330,7 @@ def _run(name: str, roots: list[Node], written: set[Node]) -> None:
         known = set(outputs)
         outputs += [each for each in _kept_for_backward(order) if each not in known]
     roots.clear()
-    donated = _donatable(walk)
+    donated = _donatable(walk) if donate else ()
     key = walk.key
     key.append(-1 << 40)
     key.extend([walk.position[each] for each in outputs])
