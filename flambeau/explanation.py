@@ -56,7 +56,7 @@ def explain(*tensors: Tensor, show: bool = True) -> Explanation:
     for each in tensors:
         if not isinstance(each, Tensor):
             raise TypeError(f"explain() expects tensors, got {type(each).__name__}")
-    roots = list(dict.fromkeys([each.detach()._read() for each in tensors]))
+    roots = list(dict.fromkeys([_value(each) for each in tensors]))
     found = _explained([each for each in roots if each.buffer is None])
     if show:
         print(found)
@@ -88,6 +88,13 @@ def _explained(roots: Sequence[Node]) -> Explanation:
         device.compile(program).describe(),
         "\n".join(filter(None, [device.code(each) for each in kernels.values()])),
     )
+
+
+def _value(tensor: Tensor) -> Node:
+    node = tensor._read()
+    while node.op is op.DETACH and node.buffer is None:
+        node = node.inputs[0]
+    return node
 
 
 def _is_pending(node: Node) -> bool:
