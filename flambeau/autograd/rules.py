@@ -24,7 +24,7 @@ class Rule(NamedTuple):
     """How a primitive passes gradients on."""
 
     run: Callable[[Node, Any], Gradients]
-    saves: str  # "", "inputs", "result" or input positions such as "1" or "0,2"
+    saves: str  # "", "inputs", "result" or positions: graph/composite.py
     doc: str
 
 
@@ -98,19 +98,19 @@ def _add(node: Node, g: Node) -> Gradients:
     return g, g
 
 
-@_rule(op.MUL, "inputs", "g · y, g · x")
+@_rule(op.MUL, "0?1,1?0", "g · y, g · x")
 def _mul(node: Node, g: Node) -> Gradients:
     x, y = node.inputs
     return b.mul(g, y), b.mul(g, x)
 
 
-@_rule(op.DIV, "inputs", "g / y, -g · x / y²")
+@_rule(op.DIV, "0?1,1", "g / y, -g · x / y²")
 def _div(node: Node, g: Node) -> Gradients:
     x, y = node.inputs
     return b.div(g, y), b.neg(b.mul(g, b.div(b.div(x, y), y)))
 
 
-@_rule(op.MOD, "inputs", "g, -g · ⌊x / y⌋")
+@_rule(op.MOD, "0?1,1?1", "g, -g · ⌊x / y⌋")
 def _mod(node: Node, g: Node) -> Gradients:
     x, y = node.inputs
     return g, b.neg(b.mul(g, b.floor(b.div(x, y))))
@@ -257,7 +257,7 @@ def _sort(node: Node, g: Any) -> Gradients:
     return (None if values is None else _scatter_along(values, b.pick(node, 1), axis),)
 
 
-@_rule(op.MATMUL, "inputs", "g yᵀ, xᵀ g")
+@_rule(op.MATMUL, "0?1,1?0", "g yᵀ, xᵀ g")
 def _matmul(node: Node, g: Node) -> Gradients:
     x, y = node.inputs
     return (
@@ -271,7 +271,7 @@ def _transposed(x: Node) -> Node:
     return b.permute(x, (*range(rank - 2), rank - 1, rank - 2))
 
 
-@_rule(op.CONV, "inputs", "the other two modes of CONV")
+@_rule(op.CONV, "0?1,1?0", "the other two modes of CONV")
 def _conv(node: Node, g: Node) -> Gradients:
     first, second = node.inputs
     mode, stride, padding, dilation, groups, _spatial = node.attrs

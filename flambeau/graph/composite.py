@@ -32,7 +32,8 @@ class Composite:
     `gradient(attrs, inputs, results, gradients)`, where given, replaces the derived gradient: all
     arguments but attrs are Nodes, a missing gradient is None; it returns one Node or None for each
     input. `saves` names what PyTorch's gradient of the same operation keeps, for the version
-    check: "inputs", "result", "" (nothing) or input positions such as "0" or "1,2". A given
+    check: "inputs", "result", "" (nothing) or input positions such as "0" or "1,2". "0?1+2"
+    is input 0, where input 1 or 2 requires a gradient, for which alone it is needed. A given
     gradient of a composite that saves "result" gets placeholders for inputs: it must use the
     result alone.
     """

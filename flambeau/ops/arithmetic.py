@@ -240,7 +240,7 @@ def reciprocal(input: Tensor) -> Any:
 # sums of products -------------------------------------------------------------------------------
 
 
-@fused()
+@fused(saves="1?2+3,2?1+3,3?1+2")
 def _addcmul(x: Any, first: Any, second: Any, value: Any) -> Any:
     return x + value * (first * second)
 
@@ -252,7 +252,7 @@ def addcmul(input: Tensor, tensor1: Any, tensor2: Any, *, value: Any = 1) -> Any
     return elementwise(_addcmul, input, tensor1, tensor2, value, dtype=dtype)
 
 
-@fused()
+@fused(saves="1?2+3,2?1+2+3,3?1+2")
 def _addcdiv(x: Any, first: Any, second: Any, value: Any) -> Any:
     return x + value * (first / second)
 
@@ -269,7 +269,7 @@ def addcdiv(input: Tensor, tensor1: Any, tensor2: Any, *, value: Any = 1) -> Any
     return elementwise(_addcdiv, input, tensor1, tensor2, value, dtype=dtype)
 
 
-@fused()
+@fused(saves="0?2,1?2,2")
 def _lerp(start: Any, end: Any, weight: Any) -> Any:
     """From the nearer end, so that weight 1 gives `end` exactly."""
     step = weight * (end - start)

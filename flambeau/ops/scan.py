@@ -17,6 +17,11 @@ from flambeau.tensor.record import record
 from flambeau.tensor.tensor import Tensor
 
 
+@fused(saves="", wide=False)
+def _cumsum(x: Any, axis: int) -> Any:
+    return record(op.SCAN, (x,), ("add", axis))
+
+
 def _running(kind: str, input: Tensor, dim: int, dtype: DType | None) -> Any:
     axis = axis_of(dim, input.ndim)
     of = input._type.dtype
@@ -24,6 +29,8 @@ def _running(kind: str, input: Tensor, dim: int, dtype: DType | None) -> Any:
     node = as_node(input, found)
     if input.ndim == 0:
         return record(op.MATERIALIZE, (node,))
+    if kind == "add":
+        return record(_cumsum, (node,), (axis,))
     return record(op.SCAN, (node,), (kind, axis))
 
 

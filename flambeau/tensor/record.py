@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import os
 import sys
 from collections.abc import Sequence
@@ -80,6 +81,24 @@ def saves(operation: Operation) -> str:
     return rule.saves if rule is not None else ""
 
 
+@functools.cache
+def _positions(which: str) -> tuple[tuple[int, tuple[int, ...]], ...]:
+    """Input positions, each with the inputs for whose gradients alone it is needed (none: all)."""
+    parts = [each.partition("?") for each in which.split(",")]
+    return tuple(
+        [
+            (int(number), tuple(map(int, users.split("+"))) if users else ())
+            for number, _, users in parts
+        ]
+    )
+
+
+def _any_required(made: Node, numbers: Sequence[int]) -> bool:
+    return any(
+        number < len(made.inputs) and made.inputs[number].requires_grad for number in numbers
+    )
+
+
 def _remember(made: Node, inputs: Sequence[Any], storage: Any) -> None:
     """Note the versions of what the gradient will need."""
     which = saves(made.signature.op)
@@ -90,7 +109,11 @@ def _remember(made: Node, inputs: Sequence[Any], storage: Any) -> None:
         return
     numbers: Any = range(len(inputs))
     if which != "inputs":  # an optional input that is not there has no number
-        numbers = [number for number in map(int, which.split(",")) if number < len(inputs)]
+        numbers = [
+            number
+            for number, users in _positions(which)
+            if number < len(inputs) and (not users or _any_required(made, users))
+        ]
     made.history.saved = tuple(
         [
             (held, held.version, number)
