@@ -60,24 +60,16 @@ from flambeau.ops.conv import (
 from flambeau.ops.cross_entropy import cross_entropy, nll_loss
 from flambeau.ops.distance import cosine_similarity, normalize, pairwise_distance
 from flambeau.ops.embedding import embedding
-from flambeau.ops.gather import one_hot
-from flambeau.ops.loss import (
-    binary_cross_entropy,
-    binary_cross_entropy_with_logits,
+from flambeau.ops.loss import huber_loss, l1_loss, mse_loss, smooth_l1_loss
+from flambeau.ops.margin_loss import (
     cosine_embedding_loss,
-    gaussian_nll_loss,
     hinge_embedding_loss,
-    huber_loss,
-    kl_div,
-    l1_loss,
     margin_ranking_loss,
-    mse_loss,
-    poisson_nll_loss,
-    smooth_l1_loss,
     soft_margin_loss,
     triplet_margin_loss,
 )
-from flambeau.ops.matmul import bilinear, linear
+from flambeau.ops.mask import one_hot
+from flambeau.ops.matmul import linear
 from flambeau.ops.norm import (
     batch_norm,
     group_norm,
@@ -95,6 +87,14 @@ from flambeau.ops.pool import (
     max_pool2d,
     max_pool3d,
 )
+from flambeau.ops.probability_loss import (
+    binary_cross_entropy,
+    binary_cross_entropy_with_logits,
+    gaussian_nll_loss,
+    kl_div,
+    poisson_nll_loss,
+)
+from flambeau.ops.products import bilinear
 from flambeau.ops.trigonometry import tanh
 
 __all__ = [

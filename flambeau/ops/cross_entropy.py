@@ -12,9 +12,9 @@ from flambeau.graph.dtype import int64, uint8
 from flambeau.graph.node import Node
 from flambeau.ops.axes import title
 from flambeau.ops.composite import composite
-from flambeau.ops.index import checked
 from flambeau.ops.loss import reduced, reduction_of
 from flambeau.ops.norm import wide
+from flambeau.ops.places import checked
 from flambeau.tensor.tensor import Tensor
 
 OUT_OF_BOUNDS = "Target {detail} is out of bounds."

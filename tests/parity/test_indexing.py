@@ -149,7 +149,7 @@ def test_writing_a_tensor(index: Any, whole: bool) -> None:
         1.0,
         ([0, 1], [0, 1, 2]),
         array([True] * 3),
-        array([1.0]),
+        np.ones(1, np.float32),
     ],
     ids=str,
 )
