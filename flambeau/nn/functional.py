@@ -3,25 +3,17 @@
 from __future__ import annotations
 
 from flambeau.ops.activation import (
-    alpha_dropout,
     celu,
-    dropout,
-    dropout1d,
-    dropout2d,
-    dropout3d,
     elu,
     elu_,
-    feature_alpha_dropout,
     gelu,
     glu,
-    gumbel_softmax,
     hardshrink,
     hardsigmoid,
     hardswish,
     hardtanh,
     leaky_relu,
     leaky_relu_,
-    log_softmax,
     logsigmoid,
     mish,
     prelu,
@@ -32,8 +24,6 @@ from flambeau.ops.activation import (
     selu,
     sigmoid,
     silu,
-    softmax,
-    softmin,
     softplus,
     softshrink,
     softsign,
@@ -59,6 +49,14 @@ from flambeau.ops.conv import (
 )
 from flambeau.ops.cross_entropy import cross_entropy, nll_loss
 from flambeau.ops.distance import cosine_similarity, normalize, pairwise_distance
+from flambeau.ops.dropout import (
+    alpha_dropout,
+    dropout,
+    dropout1d,
+    dropout2d,
+    dropout3d,
+    feature_alpha_dropout,
+)
 from flambeau.ops.embedding import embedding
 from flambeau.ops.loss import huber_loss, l1_loss, mse_loss, smooth_l1_loss
 from flambeau.ops.margin_loss import (
@@ -95,6 +93,7 @@ from flambeau.ops.probability_loss import (
     poisson_nll_loss,
 )
 from flambeau.ops.products import bilinear
+from flambeau.ops.softmax import gumbel_softmax, log_softmax, softmax, softmin
 from flambeau.ops.trigonometry import tanh
 
 __all__ = [

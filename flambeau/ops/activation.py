@@ -3,12 +3,10 @@
 from __future__ import annotations
 
 import math
-import warnings
 from typing import Any
 
 from flambeau.graph import op
-from flambeau.graph.dtype import DType, bool_
-from flambeau.ops import philox
+from flambeau.graph.dtype import bool_
 from flambeau.ops.axes import DTYPE_TITLES, axis_of
 from flambeau.ops.fused import fused, real
 from flambeau.ops.logic import where
@@ -20,12 +18,12 @@ from flambeau.tensor.record import record
 from flambeau.tensor.tensor import Tensor
 
 
-def _into(input: Tensor, result: Any, inplace: bool) -> Any:
+def into(input: Tensor, result: Any, inplace: bool) -> Any:
     """What inplace=True means."""
     return assign(input, result) if inplace else result
 
 
-def _float_only(name: str, input: Tensor) -> Tensor:
+def float_only(name: str, input: Tensor) -> Tensor:
     if not input._type.dtype.is_floating_point:
         title = DTYPE_TITLES[input.dtype.name]
         raise NotImplementedError(f"\"{name}\" not implemented for '{title}'")
@@ -49,7 +47,7 @@ def relu(input: Tensor, inplace: bool = False) -> Any:
     """max(x, 0). The gradient at 0 is 0. Raises RuntimeError for bools."""
     if input._type.dtype is bool_:
         raise RuntimeError("Boolean inputs not supported for relu")
-    return _into(input, record(_relu, (input,)), inplace)
+    return into(input, record(_relu, (input,)), inplace)
 
 
 @public(method=False, out=False)
@@ -68,7 +66,7 @@ def _leaky_relu(x: Any, slope: Any) -> Any:
 
 def leaky_relu(input: Tensor, negative_slope: float = 0.01, inplace: bool = False) -> Any:
     """x where it is positive, else negative_slope · x."""
-    return _into(input, elementwise(_leaky_relu, input, negative_slope), inplace)
+    return into(input, elementwise(_leaky_relu, input, negative_slope), inplace)
 
 
 def leaky_relu_(input: Tensor, negative_slope: float = 0.01) -> Any:
@@ -103,7 +101,7 @@ def rrelu(
     if not training:
         return leaky_relu(input, (lower + upper) / 2, inplace)
     slopes = input.detach().clone().uniform_(lower, upper, generator=generator)
-    return _into(input, elementwise(_leaky_relu, input, slopes), inplace)
+    return into(input, elementwise(_leaky_relu, input, slopes), inplace)
 
 
 @fused()
@@ -114,8 +112,8 @@ def _elu(x: Any, alpha: Any, scale: Any, input_scale: Any) -> Any:
 
 def elu(input: Tensor, alpha: float = 1.0, inplace: bool = False) -> Any:
     """x where it is positive, else alpha (eˣ - 1)."""
-    result = elementwise(_elu, _float_only("elu_cpu", input), float(alpha), 1.0, 1.0)
-    return _into(input, result, inplace)
+    result = elementwise(_elu, float_only("elu_cpu", input), float(alpha), 1.0, 1.0)
+    return into(input, result, inplace)
 
 
 def elu_(input: Tensor, alpha: float = 1.0) -> Any:
@@ -127,9 +125,7 @@ def elu_(input: Tensor, alpha: float = 1.0) -> Any:
 def selu(input: Tensor, inplace: bool = False) -> Any:
     """elu with the constants of self-normalizing networks (G. Klambauer and others, 2017)."""
     alpha, scale = 1.6732632423543772, 1.0507009873554805
-    return _into(
-        input, elementwise(_elu, _float_only("elu_cpu", input), alpha, scale, 1.0), inplace
-    )
+    return into(input, elementwise(_elu, float_only("elu_cpu", input), alpha, scale, 1.0), inplace)
 
 
 @public(out=False, method=False)
@@ -137,8 +133,8 @@ def celu(input: Tensor, alpha: float = 1.0, inplace: bool = False) -> Any:
     """x where it is positive, else alpha (exp(x / alpha) - 1)."""
     if alpha == 0:
         raise RuntimeError("ZeroDivisionError: alpha cannot be 0 for CELU")
-    result = elementwise(_elu, _float_only("elu_cpu", input), float(alpha), 1.0, 1.0 / alpha)
-    return _into(input, result, inplace)
+    result = elementwise(_elu, float_only("elu_cpu", input), float(alpha), 1.0, 1.0 / alpha)
+    return into(input, result, inplace)
 
 
 # sigmoids ---------------------------------------------------------------------------------------
@@ -166,7 +162,7 @@ def _log_sigmoid(x: Any) -> Any:
 
 def logsigmoid(input: Tensor) -> Any:
     """log of sigmoid, without overflow."""
-    return record(_log_sigmoid, (_float_only("log_sigmoid_cpu", input),))
+    return record(_log_sigmoid, (float_only("log_sigmoid_cpu", input),))
 
 
 def _silu_gradient(x: Any, g: Any) -> Any:
@@ -181,7 +177,7 @@ def _silu(x: Any) -> Any:
 
 def silu(input: Tensor, inplace: bool = False) -> Any:
     """x · sigmoid x (S. Elfwing and others, 2017)."""
-    return _into(input, record(_silu, (_float_only("silu_cpu", input),)), inplace)
+    return into(input, record(_silu, (float_only("silu_cpu", input),)), inplace)
 
 
 @fused()
@@ -191,7 +187,7 @@ def _mish(x: Any) -> Any:
 
 def mish(input: Tensor, inplace: bool = False) -> Any:
     """x · tanh(softplus x) (D. Misra, 2019)."""
-    return _into(input, record(_mish, (_float_only("mish_cpu", input),)), inplace)
+    return into(input, record(_mish, (float_only("mish_cpu", input),)), inplace)
 
 
 def _softplus_gradient(x: Any, beta: Any, threshold: Any, g: Any) -> Any:
@@ -207,7 +203,7 @@ def _softplus(x: Any, beta: Any, threshold: Any) -> Any:
 
 def softplus(input: Tensor, beta: float = 1.0, threshold: float = 20.0) -> Any:
     """log(1 + exp(beta · x)) / beta; x itself where beta · x is above the threshold."""
-    return elementwise(_softplus, _float_only("softplus_cpu", input), beta, threshold)
+    return elementwise(_softplus, float_only("softplus_cpu", input), beta, threshold)
 
 
 def _gelu_gradient(x: Any, g: Any, approximate: str) -> Any:
@@ -238,7 +234,7 @@ def gelu(input: Tensor, approximate: str = "none") -> Any:
     """
     if approximate not in ("none", "tanh"):
         raise RuntimeError("approximate argument must be either none or tanh.")
-    return record(_gelu, (_float_only("GeluKernelImpl", input),), (approximate,))
+    return record(_gelu, (float_only("GeluKernelImpl", input),), (approximate,))
 
 
 # piecewise linear -------------------------------------------------------------------------------
@@ -261,7 +257,7 @@ def hardtanh(
         raise ValueError("min_val cannot be greater than max_val")
     dtype = input._type.dtype
     result = elementwise(_hardtanh, input, min_val, max_val, dtype=dtype)
-    return _into(input, result, inplace)
+    return into(input, result, inplace)
 
 
 def relu6(input: Tensor, inplace: bool = False) -> Any:
@@ -280,7 +276,7 @@ def _hardsigmoid(x: Any) -> Any:
 
 def hardsigmoid(input: Tensor, inplace: bool = False) -> Any:
     """(x + 3) / 6 within [0, 1]."""
-    return _into(input, record(_hardsigmoid, (_float_only("hardsigmoid_cpu", input),)), inplace)
+    return into(input, record(_hardsigmoid, (float_only("hardsigmoid_cpu", input),)), inplace)
 
 
 def _hardswish_gradient(x: Any, g: Any) -> Any:
@@ -294,7 +290,7 @@ def _hardswish(x: Any) -> Any:
 
 def hardswish(input: Tensor, inplace: bool = False) -> Any:
     """x · hardsigmoid x (A. Howard and others, 2019)."""
-    return _into(input, record(_hardswish, (_float_only("hardswish_cpu", input),)), inplace)
+    return into(input, record(_hardswish, (float_only("hardswish_cpu", input),)), inplace)
 
 
 @fused()
@@ -306,7 +302,7 @@ def _threshold(x: Any, limit: Any, value: Any) -> Any:
 def threshold(input: Tensor, threshold: float, value: float, inplace: bool = False) -> Any:
     """x where it is above the threshold, else `value`."""
     result = elementwise(_threshold, input, threshold, value, dtype=input._type.dtype)
-    return _into(input, result, inplace)
+    return into(input, result, inplace)
 
 
 @fused()
@@ -339,7 +335,7 @@ def _softsign(x: Any) -> Any:
 
 def softsign(input: Tensor) -> Any:
     """x / (1 + |x|)."""
-    return record(_softsign, (_float_only("softsign", input),))
+    return record(_softsign, (float_only("softsign", input),))
 
 
 def tanhshrink(input: Tensor) -> Any:
@@ -361,182 +357,3 @@ def glu(input: Tensor, dim: int = -1) -> Any:
     if extent % 2:
         raise RuntimeError(f"Halving dimension must be even, but dimension {axis} is size {extent}")
     return record(_glu, input.chunk(2, axis))
-
-
-# softmax ----------------------------------------------------------------------------------------
-
-
-def _implicit(name: str, dim: int | None, rank: int, stacklevel: int) -> int:
-    if dim is not None:
-        return dim
-    warnings.warn(
-        f"Implicit dimension choice for {name} has been deprecated. Change the call to include "
-        "dim=X as an argument.",
-        UserWarning,
-        stacklevel=stacklevel,
-    )
-    return 0 if rank in (0, 1, 3) else 1
-
-
-def _softmax_gradient(y: Any, g: Any, axis: int) -> Any:
-    weighted = y * g
-    return weighted - y * record(op.REDUCE, (weighted,), ("add", (axis,)))
-
-
-@fused(saves="result", gradient=_softmax_gradient)
-def _softmax(x: Any, axis: int) -> Any:
-    raised = exp(x - record(op.REDUCE, (x,), ("max", (axis,))))
-    return raised / record(op.REDUCE, (raised,), ("add", (axis,)))
-
-
-def _log_softmax_gradient(y: Any, g: Any, axis: int) -> Any:
-    return g - exp(y) * record(op.REDUCE, (g,), ("add", (axis,)))
-
-
-@fused(saves="result", gradient=_log_softmax_gradient)
-def _log_softmax(x: Any, axis: int) -> Any:
-    shifted = x - record(op.REDUCE, (x,), ("max", (axis,)))
-    total = record(op.REDUCE, (exp(shifted),), ("add", (axis,)))
-    return shifted - record(op.LOG, (total,))
-
-
-def _over(formula: Any, name: str, input: Tensor, dim: int, dtype: DType | None) -> Any:
-    node = input if dtype is None else as_node(input, dtype)
-    of = node._type if isinstance(node, Tensor) else node.type
-    axis = axis_of(dim, len(of.shape))
-    if not of.dtype.is_floating_point:
-        title = DTYPE_TITLES[of.dtype.name]
-        raise NotImplementedError(f"\"{name}_lastdim_kernel_impl\" not implemented for '{title}'")
-    if not of.shape:
-        return record(formula, (input.reshape(1),), (0,)).reshape(())
-    if of.size == 0:
-        return record(op.MATERIALIZE, (node,))
-    return record(formula, (node,), (axis,))
-
-
-@public(out=False)
-def softmax(
-    input: Tensor, dim: int | None = None, dtype: DType | None = None, *, _stacklevel: int = 3
-) -> Any:
-    """exp(x) / Σ exp(x) along `dim`, without overflow."""
-    dim = _implicit("softmax", dim, input.ndim, _stacklevel)
-    return _over(_softmax, "softmax", input, dim, dtype)
-
-
-@public(out=False)
-def log_softmax(
-    input: Tensor, dim: int | None = None, dtype: DType | None = None, *, _stacklevel: int = 3
-) -> Any:
-    """The logarithm of softmax, without overflow."""
-    dim = _implicit("log_softmax", dim, input.ndim, _stacklevel)
-    return _over(_log_softmax, "log_softmax", input, dim, dtype)
-
-
-def softmin(
-    input: Tensor, dim: int | None = None, _stacklevel: int = 3, dtype: DType | None = None
-) -> Any:
-    """softmax of -x."""
-    dim = _implicit("softmin", dim, input.ndim, _stacklevel)
-    return softmax(-input, dim, dtype)
-
-
-def gumbel_softmax(
-    logits: Tensor, tau: float = 1, hard: bool = False, eps: float = 1e-10, dim: int = -1
-) -> Any:
-    """A sample of the relaxed categorical distribution (E. Jang and others, 2016).
-
-    hard=True gives the one-hot vector of the greatest, with the gradient of the relaxed one.
-    """
-    noise = -logits.detach().clone().exponential_().log()
-    relaxed = softmax((logits + noise) / tau, dim)
-    if not hard:
-        return relaxed
-    places = relaxed.detach().max(dim, keepdim=True)[1]
-    chosen = (relaxed.detach() * 0).scatter_(dim, places, 1.0)
-    return chosen - relaxed.detach() + relaxed
-
-
-# dropout ----------------------------------------------------------------------------------------
-
-
-def _check_probability(p: float) -> None:
-    if p < 0.0 or p > 1.0:
-        raise ValueError(f"dropout probability has to be between 0 and 1, but got {p}")
-
-
-def _dropped(input: Tensor, p: float, training: bool, inplace: bool, shared: int) -> Any:
-    _check_probability(p)
-    if not training or p == 0 or input.numel() == 0:
-        return input
-    return _into(input, philox.drop(_float_only("dropout", input), p, shared), inplace)
-
-
-@public(out=False, method=False)
-def dropout(input: Tensor, p: float = 0.5, training: bool = True, inplace: bool = False) -> Any:
-    """0 with probability p, else x / (1 - p), in training; x itself otherwise.
-
-    The numbers are made on the device (ops/philox.py) from manual_seed's seed and a counter: they
-    are not PyTorch's, see docs/differences.md. N. Srivastava and others, 2014.
-    """
-    return _dropped(input, p, training, inplace, 0)
-
-
-def dropout1d(input: Tensor, p: float = 0.5, training: bool = True, inplace: bool = False) -> Any:
-    """Dropout of whole channels of (N, C, L) or (C, L)."""
-    return _dropped(input, p, training, inplace, 1)
-
-
-def dropout2d(input: Tensor, p: float = 0.5, training: bool = True, inplace: bool = False) -> Any:
-    """Dropout of whole channels of (N, C, H, W) or (C, H, W)."""
-    return _dropped(input, p, training, inplace, 2)
-
-
-def dropout3d(input: Tensor, p: float = 0.5, training: bool = True, inplace: bool = False) -> Any:
-    """Dropout of whole channels of (N, C, D, H, W) or (C, D, H, W)."""
-    return _dropped(input, p, training, inplace, 3)
-
-
-def feature_dropout(input: Tensor, p: float = 0.5, training: bool = True) -> Any:
-    """Dropout of whole channels: all dimensions after the second."""
-    return _dropped(input, p, training, False, max(input.ndim - 2, 0))
-
-
-def _alpha_dropped(input: Tensor, p: float, training: bool, inplace: bool, shared: int) -> Any:
-    """Dropped elements become selu's lower limit; scale and shift keep mean and variance."""
-    _check_probability(p)
-    if not training or p == 0:
-        return input
-    if p == 1:
-        return _into(input, input * 0.0, inplace)
-    limit = -1.7580993408473766
-    scale = 1 / math.sqrt((limit * limit * p + 1) * (1 - p))
-    shape = input._type.shape
-    kept = (*shape[: len(shape) - shared], *[1] * shared)
-    numbers = philox.philox_uniform(kept, device=input._storage.node.device)
-    mask = (numbers >= p).to(input.dtype)
-    result = (input * mask + (1 - mask) * limit) * scale - limit * p * scale
-    return _into(input, result, inplace)
-
-
-def alpha_dropout(
-    input: Tensor, p: float = 0.5, training: bool = False, inplace: bool = False
-) -> Any:
-    """Dropout for selu networks (G. Klambauer and others, 2017)."""
-    return _alpha_dropped(input, p, training, inplace, 0)
-
-
-def feature_alpha_dropout(
-    input: Tensor, p: float = 0.5, training: bool = False, inplace: bool = False
-) -> Any:
-    """alpha_dropout of whole channels."""
-    return _alpha_dropped(input, p, training, inplace, max(input.ndim - 2, 0))
-
-
-FUNCTIONAL = (
-    "alpha_dropout", "celu", "dropout", "dropout1d", "dropout2d", "dropout3d", "elu", "elu_",
-    "feature_alpha_dropout", "gelu", "glu", "gumbel_softmax", "hardshrink", "hardsigmoid",
-    "hardswish", "hardtanh", "leaky_relu", "leaky_relu_", "log_softmax", "logsigmoid", "mish",
-    "prelu", "relu", "relu6", "relu_", "rrelu", "selu", "sigmoid", "silu", "softmax", "softmin",
-    "softplus", "softshrink", "softsign", "tanh", "tanhshrink", "threshold",
-)  # fmt: skip
-"""The names that torch.nn.functional takes from here."""

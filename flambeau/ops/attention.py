@@ -157,6 +157,6 @@ def scaled_dot_product_attention(
     if dropout_p == 0.0:
         return _attention(query, key, value, attn_mask, is_causal, factor, times)
     weights: Any = _attention_weights(query, key, attn_mask, is_causal, factor, times)
-    from flambeau.ops.activation import dropout
+    from flambeau.ops.dropout import dropout
 
     return _weighted_values(dropout(weights, dropout_p, True), value, times)

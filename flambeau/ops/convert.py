@@ -20,7 +20,7 @@ from flambeau.tensor.device import resolve
 from flambeau.tensor.record import copied, record
 from flambeau.tensor.tensor import Tensor
 
-_HOST = frozenset({"cpu", "reference"})
+HOST = frozenset({"cpu", "reference"})
 
 # reading ----------------------------------------------------------------------------------------
 
@@ -58,7 +58,7 @@ def _numpy(self: Tensor, *, force: bool = False) -> Any:
             "Can't call numpy() on Tensor that requires grad. Use tensor.detach().numpy() instead."
         )
     where = self._storage.node.device
-    if where is not None and where not in _HOST:
+    if where is not None and where not in HOST:
         raise TypeError(
             f"can't convert {where} device type tensor to numpy. Use Tensor.cpu() to copy the "
             "tensor to host memory first."
@@ -222,7 +222,7 @@ def type_(self: Tensor, dtype: Any = None, non_blocking: bool = False) -> Any:
     """The name of the tensor's type ("torch.FloatTensor"), or the tensor as another type."""
     if dtype is None:
         where = self.device.type
-        prefix = "torch" if where in _HOST else f"torch.{where}"
+        prefix = "torch" if where in HOST else f"torch.{where}"
         return f"{prefix}.{DTYPE_TITLES[self._type.dtype.name]}Tensor"
     if isinstance(dtype, str):
         dtype = legacy_type(dtype)[0]
@@ -240,7 +240,7 @@ def type_as(self: Tensor, other: Tensor) -> Tensor:
 @method()
 def cpu(self: Tensor, memory_format: Any = None) -> Tensor:
     """The tensor on the host; on the reference device that is where it is."""
-    if self._storage.node.device in (None, *_HOST):
+    if self._storage.node.device in (None, *HOST):
         return self
     return converted(self, self._type.dtype, "cpu", False)
 
@@ -351,87 +351,3 @@ for _function in (clone, detach):
     publish(_function, _function.__name__)
 publish(zero_, "zero_")
 publish(fill_, "fill_")
-
-
-# facts ------------------------------------------------------------------------------------------
-
-
-@method()
-def is_floating_point(input: Tensor) -> bool:
-    """Whether the dtype is a floating-point one."""
-    return input._type.dtype.is_floating_point
-
-
-@method()
-def is_complex(input: Tensor) -> bool:
-    """False: there are no complex tensors."""
-    return False
-
-
-@method()
-def is_signed(self: Tensor) -> bool:
-    """Whether the dtype has negative numbers."""
-    return self._type.dtype.is_signed
-
-
-@method()
-def is_nonzero(input: Tensor) -> bool:
-    """Whether the only element is not zero."""
-    return to_bool(input)
-
-
-def numel(input: Tensor) -> int:
-    """The number of elements."""
-    return input._type.size
-
-
-_FUNCTIONS: tuple[Any, ...] = (is_floating_point, is_complex, is_nonzero, numel)
-for _function in _FUNCTIONS:
-    publish(_function, _function.__name__)
-
-
-def _fact(name: str, of: Callable[[Tensor], Any]) -> None:
-    if not hasattr(Tensor, name):
-        setattr(Tensor, name, property(of))
-
-
-_fact("is_cuda", lambda self: False)
-_fact("is_mps", lambda self: False)
-_fact("is_xpu", lambda self: False)
-_fact("is_meta", lambda self: False)
-_fact("is_sparse", lambda self: False)
-_fact("is_quantized", lambda self: False)
-_fact("is_cpu", lambda self: self.device.type in _HOST)
-_fact("real", lambda self: self)
-_fact("itemsize", lambda self: self._type.dtype.itemsize)
-_fact("nbytes", lambda self: self._type.nbytes)
-
-
-@method()
-def element_size(self: Tensor) -> int:
-    """Bytes of one element."""
-    return self._type.dtype.itemsize
-
-
-@method()
-def get_device(self: Tensor) -> int:
-    """The device's index; -1 on the host."""
-    return -1 if self.device.type in _HOST else 0
-
-
-@method()
-def is_pinned(self: Tensor) -> bool:
-    """False: there is no pinned memory."""
-    return False
-
-
-@method()
-def nelement(self: Tensor) -> int:
-    """The number of elements."""
-    return self._type.size
-
-
-@method()
-def conj(self: Tensor) -> Tensor:
-    """The tensor itself: there are no complex tensors."""
-    return self

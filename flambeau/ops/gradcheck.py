@@ -8,7 +8,7 @@ from typing import Any
 import numpy
 
 from flambeau.autograd import published
-from flambeau.ops.creation import tensor
+from flambeau.ops.data import tensor
 from flambeau.ops.random import randn
 from flambeau.tensor.differentiate import grad
 from flambeau.tensor.tensor import Tensor

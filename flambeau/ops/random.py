@@ -15,10 +15,9 @@ import numpy
 from flambeau.graph import dtype as dtypes
 from flambeau.graph.dtype import DType
 from flambeau.ops.axes import DTYPE_TITLES, integers
-from flambeau.ops.creation import _refuse, _size_and, finished
+from flambeau.ops.creation import finished, refuse, size_and
 from flambeau.ops.generator import Generator, default_generator
-from flambeau.ops.limits import iinfo
-from flambeau.ops.publish import publish, write
+from flambeau.ops.publish import publish
 from flambeau.tensor.attach import method
 from flambeau.tensor.device import get_default_dtype, resolve
 from flambeau.tensor.record import is_tracing
@@ -26,22 +25,22 @@ from flambeau.tensor.tensor import Tensor
 
 Array = numpy.ndarray[Any, Any]
 _DIGITS = {dtypes.float64: 53}  # all others: 24, rounded to the dtype
-_MANTISSA = {dtypes.float16: 11, dtypes.bfloat16: 8, dtypes.float32: 24, dtypes.float64: 53}
+MANTISSA = {dtypes.float16: 11, dtypes.bfloat16: 8, dtypes.float32: 24, dtypes.float64: 53}
 _BLOCK = 16
 
 
-def _engine(generator: Generator | None) -> Generator:
+def engine_of(generator: Generator | None) -> Generator:
     if is_tracing():
         raise RuntimeError("a composite's body cannot draw numbers: draw them before and pass them")
     return default_generator if generator is None else generator
 
 
-def _made(values: Array, shape: Sequence[int], dtype: DType, device: Any) -> Tensor:
+def placed_array(values: Array, shape: Sequence[int], dtype: DType, device: Any) -> Tensor:
     array = values.reshape(tuple(shape)).astype(dtype.numpy)
     return Tensor._from_numpy(array, resolve(device), copy=False)
 
 
-def _floating(name: str, dtype: DType | None) -> DType:
+def float_dtype(name: str, dtype: DType | None) -> DType:
     dtype = dtype or get_default_dtype()
     if not dtype.is_floating_point:
         raise NotImplementedError(f"\"{name}\" not implemented for '{DTYPE_TITLES[dtype.name]}'")
@@ -53,14 +52,14 @@ def _floating(name: str, dtype: DType | None) -> DType:
 
 def uniform_values(count: int, dtype: DType, generator: Generator | None) -> Array:
     """Uniform in [0, 1) with as many bits as the dtype's mantissa."""
-    return _engine(generator).uniform(count, _DIGITS.get(dtype, 24))
+    return engine_of(generator).uniform(count, _DIGITS.get(dtype, 24))
 
 
 def normal_values(
     count: int, dtype: DType, mean: float, std: float, generator: Generator | None
 ) -> Array:
     """Fewer than 16: one by one, in float64. Else blocks of 16 of the dtype's uniform numbers."""
-    engine = _engine(generator)
+    engine = engine_of(generator)
     if count < _BLOCK:
         return engine.normals(count) * std + mean
     own = numpy.float64 if dtype is dtypes.float64 else numpy.float32
@@ -86,7 +85,7 @@ def _blocks(uniform: Array, mean: float, std: float) -> Array:
 
 def integer_values(low: int, high: int, count: int, generator: Generator | None) -> Array:
     """Whole numbers in [low, high): 32-bit words where the range is small enough, else 64-bit."""
-    engine = _engine(generator)
+    engine = engine_of(generator)
     span = high - low
     if span >= 1 << 28:
         words = engine.long_words(count) % numpy.uint64(span)
@@ -113,10 +112,10 @@ def _drawing(name: str, draw: Callable[..., Array], doc: str) -> Callable[..., T
         names: Any = None,
         **keywords: Any,
     ) -> Tensor:
-        shape = _checked(_size_and(size, keywords))
-        _refuse(name, keywords)
-        dtype = _floating(name, dtype if out is None else out.dtype)
-        made = _made(draw(math.prod(shape), dtype, generator), shape, dtype, device)
+        shape = _checked(size_and(size, keywords))
+        refuse(name, keywords)
+        dtype = float_dtype(name, dtype if out is None else out.dtype)
+        made = placed_array(draw(math.prod(shape), dtype, generator), shape, dtype, device)
         return finished(made, requires_grad, out, name)
 
     make.__name__ = make.__qualname__ = name
@@ -205,7 +204,7 @@ def randint(
     shape = _checked(integers(size))
     values = integer_values(low, high, math.prod(shape), generator)
     return finished(
-        _made(values, shape, dtype or dtypes.int64, device), requires_grad, out, "randint"
+        placed_array(values, shape, dtype or dtypes.int64, device), requires_grad, out, "randint"
     )
 
 
@@ -245,13 +244,13 @@ def randperm(
     if n < 0:
         raise RuntimeError(f"Trying to create tensor with negative dimension {n}: [{n}]")
     count = max(n - 1, 0)
-    words = _engine(generator).words(count)
+    words = engine_of(generator).words(count)
     steps = (words % (n - numpy.arange(count, dtype=numpy.uint64))).tolist()
     order = list(range(n))
     for place, step in enumerate(steps):
         other = place + step
         order[place], order[other] = order[other], order[place]
-    made = _made(numpy.array(order, numpy.int64), (n,), dtype or dtypes.int64, device)
+    made = placed_array(numpy.array(order, numpy.int64), (n,), dtype or dtypes.int64, device)
     return finished(made, requires_grad, out, "randperm")
 
 
@@ -278,10 +277,10 @@ def normal(
     if not tensors:
         if size is None:
             raise TypeError("normal() expects size where mean and std are numbers")
-        of = _floating("normal", dtype)
+        of = float_dtype("normal", dtype)
         shape = _checked(integers(size))
         values = normal_values(math.prod(shape), of, mean, std, generator)
-        return finished(_made(values, shape, of, device), requires_grad, out, "normal")
+        return finished(placed_array(values, shape, of, device), requires_grad, out, "normal")
     from flambeau.graph.shapes import broadcast
 
     shape = broadcast(*[each._type.shape for each in tensors])
@@ -296,14 +295,14 @@ def bernoulli(
     """1 with the probability that `input` says for each element (or p for all), else 0."""
     if p is not None:
         result = input.detach().clone()
-        return finished(bernoulli_(result, p, generator=generator), False, out, "bernoulli")
+        return finished(result.bernoulli_(p, generator=generator), False, out, "bernoulli")
     probabilities = input.detach()._to_numpy()
     if not ((probabilities >= 0) & (probabilities <= 1)).all():
         raise RuntimeError("Expected p_in >= 0 && p_in <= 1 to be true, but got false.")
-    of = _floating("bernoulli", input.dtype)
+    of = float_dtype("bernoulli", input.dtype)
     uniform = uniform_values(input.numel(), of, generator).reshape(input._type.shape)
     values = uniform.astype(of.numpy) < probabilities
-    made = _made(values, input._type.shape, of, input._storage.node.device)
+    made = placed_array(values, input._type.shape, of, input._storage.node.device)
     return finished(made, False, out, "bernoulli")
 
 
@@ -316,7 +315,7 @@ def multinomial(
     out: Tensor | None = None,
 ) -> Tensor:
     """Indices drawn with the probabilities (up to a factor) in each row of `input`."""
-    _floating("multinomial", input.dtype)
+    float_dtype("multinomial", input.dtype)
     if input.ndim not in (1, 2):
         raise RuntimeError("prob_dist must be 1 or 2 dim")
     if num_samples <= 0:
@@ -335,7 +334,7 @@ def multinomial(
     else:
         chosen = _without_replacement(weights, num_samples, input.dtype, generator)
     shape = (num_samples,) if input.ndim == 1 else chosen.shape
-    made = _made(chosen, shape, dtypes.int64, input._storage.node.device)
+    made = placed_array(chosen, shape, dtypes.int64, input._storage.node.device)
     return finished(made, False, out, "multinomial")
 
 
@@ -343,7 +342,9 @@ def _without_replacement(
     weights: Array, count: int, dtype: DType, generator: Generator | None
 ) -> Array:
     """The greatest of weight / exponential number (P. Efraimidis and P. Spirakis, 2006)."""
-    waits = _exponential(weights.size, 1.0, generator).astype(dtype.numpy).reshape(weights.shape)
+    waits = (
+        exponential_values(weights.size, 1.0, generator).astype(dtype.numpy).reshape(weights.shape)
+    )
     ranks = (weights / waits).astype(dtype.numpy)
     return numpy.argsort(-ranks.astype(numpy.float64), axis=-1, kind="stable")[:, :count]
 
@@ -352,7 +353,7 @@ def _with_replacement(weights: Array, count: int, generator: Generator | None) -
     """Uniform numbers looked up in the running sum of the weights."""
     running = numpy.cumsum(weights, -1, dtype=numpy.float64)
     running /= running[:, -1:]
-    uniform = _engine(generator).uniform(len(weights) * count, 53).reshape(len(weights), count)
+    uniform = engine_of(generator).uniform(len(weights) * count, 53).reshape(len(weights), count)
     rows = [
         numpy.searchsorted(row, sample, side="right")
         for row, sample in zip(running, uniform, strict=True)
@@ -360,138 +361,16 @@ def _with_replacement(weights: Array, count: int, generator: Generator | None) -
     return numpy.minimum(numpy.stack(rows), weights.shape[1] - 1)
 
 
-def _exponential(count: int, lambd: float, generator: Generator | None) -> Array:
-    uniform = _engine(generator).uniform(count, 53)
+def exponential_values(count: int, lambd: float, generator: Generator | None) -> Array:
+    uniform = engine_of(generator).uniform(count, 53)
     return -numpy.log1p(-uniform) / lambd
 
 
 def poisson(input: Tensor, generator: Generator | None = None) -> Tensor:
     """Numbers of the Poisson distribution with the rates in `input`; not PyTorch's stream."""
-    engine = numpy.random.Generator(numpy.random.PCG64(int(_engine(generator).words(1)[0])))
+    engine = numpy.random.Generator(numpy.random.PCG64(int(engine_of(generator).words(1)[0])))
     values = engine.poisson(input.detach()._to_numpy().astype(numpy.float64))
-    return _made(values, input._type.shape, input.dtype, input._storage.node.device)
-
-
-# in place ---------------------------------------------------------------------------------------
-
-
-def _write(target: Tensor, values: Array) -> Tensor:
-    where = target._storage.node.device
-    return write(target, _made(values, target._type.shape, target.dtype, where))
-
-
-@method()
-def uniform_(
-    self: Tensor,
-    from_: float = 0.0,
-    to: float = 1.0,
-    *,
-    generator: Generator | None = None,
-    **keywords: Any,
-) -> Tensor:
-    """Write numbers that are uniform in [from, to)."""
-    low = keywords.pop("from", from_)
-    high = keywords.pop("b", to)
-    low = keywords.pop("a", low)
-    _refuse("uniform_", keywords)
-    of = _floating("check_uniform_bounds", self.dtype)
-    if low > high:
-        raise RuntimeError(
-            f"uniform_ expects to return a [from, to) range, but found from={low:g} > to={high:g}"
-        )
-    own: Any = numpy.float64 if of is dtypes.float64 else numpy.float32
-    uniform = uniform_values(self.numel(), of, generator).astype(own)
-    return _write(self, uniform * (own(high) - own(low)) + own(low))
-
-
-@method()
-def normal_(
-    self: Tensor, mean: float = 0.0, std: float = 1.0, *, generator: Generator | None = None
-) -> Tensor:
-    """Write normal numbers."""
-    of = _floating("normal_", self.dtype)
-    if std < 0:
-        raise RuntimeError(f"normal expects std >= 0.0, but found std {std}")
-    return _write(self, normal_values(self.numel(), of, mean, std, generator))
-
-
-@method()
-def bernoulli_(self: Tensor, p: Any = 0.5, *, generator: Generator | None = None) -> Tensor:
-    """Write 1 with probability p (a number, or a tensor with one for each element), else 0."""
-    if isinstance(p, Tensor):
-        probabilities: Any = p.detach()._to_numpy()
-        digits = 53 if p.dtype is dtypes.float64 else 24
-    else:
-        if not 0 <= p <= 1:
-            raise RuntimeError(f"bernoulli_ expects p to be in [0, 1], but got p={p}")
-        probabilities, digits = p, 53
-    uniform = _engine(generator).uniform(self.numel(), digits).reshape(self._type.shape)
-    return _write(self, uniform < probabilities)
-
-
-@method()
-def exponential_(self: Tensor, lambd: float = 1.0, *, generator: Generator | None = None) -> Tensor:
-    """Write exponential numbers of rate lambd."""
-    _floating("exponential_", self.dtype)
-    if lambd <= 0:
-        raise RuntimeError(f"exponential_ expects lambda > 0.0, but found lambda={lambd}")
-    return _write(self, _exponential(self.numel(), lambd, generator))
-
-
-@method()
-def random_(
-    self: Tensor,
-    from_: int | None = None,
-    to: int | None = None,
-    *,
-    generator: Generator | None = None,
-    **keywords: Any,
-) -> Tensor:
-    """Write whole numbers in [from, to): random_(to), random_(from, to), or all of the dtype's."""
-    low = keywords.pop("from", from_)
-    _refuse("random_", keywords)
-    if to is None:
-        low, to = 0, low
-    if to is None:
-        of = self.dtype
-        bits = _MANTISSA[of] if of.is_floating_point else None
-        to = (1 << bits) + 1 if bits else 2 if of.kind == "bool" else iinfo(of).max + 1
-    low = low or 0
-    if low >= to:
-        raise RuntimeError(
-            f"random_ expects 'from' to be less than 'to', but got from={low} >= to={to}"
-        )
-    return _write(self, integer_values(low, to, self.numel(), generator))
-
-
-@method()
-def cauchy_(
-    self: Tensor, median: float = 0.0, sigma: float = 1.0, *, generator: Generator | None = None
-) -> Tensor:
-    """Write numbers of the Cauchy distribution."""
-    _floating("cauchy_", self.dtype)
-    uniform = _engine(generator).uniform(self.numel(), 53)
-    return _write(self, median + sigma * numpy.tan(math.pi * (uniform - 0.5)))
-
-
-@method()
-def geometric_(self: Tensor, p: float, *, generator: Generator | None = None) -> Tensor:
-    """Write numbers of trials up to the first success of probability p."""
-    if not 0 < p < 1:
-        raise RuntimeError(f"geometric_ expects p to be in (0, 1), but got p={p}")
-    uniform = _engine(generator).uniform(self.numel(), 53)
-    return _write(self, numpy.ceil(numpy.log(uniform) / math.log1p(-p)))
-
-
-@method()
-def log_normal_(
-    self: Tensor, mean: float = 1.0, std: float = 2.0, *, generator: Generator | None = None
-) -> Tensor:
-    """Write exponentials of normal numbers."""
-    of = _floating("log_normal_", self.dtype)
-    return _write(
-        self, numpy.exp(_engine(generator).normals(self.numel()) * std + mean).astype(of.numpy)
-    )
+    return placed_array(values, input._type.shape, input.dtype, input._storage.node.device)
 
 
 method("multinomial")(multinomial)

@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 
 import flambeau as torch
-from flambeau.ops.activation import dropout, dropout2d
+from flambeau.ops.dropout import dropout, dropout2d
 from flambeau.ops.philox import philox_uniform
 from flambeau.schedule.flush import STATISTICS
 

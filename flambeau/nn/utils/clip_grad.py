@@ -77,7 +77,7 @@ def get_total_norm(
     """
     found = [tensors] if isinstance(tensors, Tensor) else list(tensors)
     if not found:
-        from flambeau.ops.creation import tensor
+        from flambeau.ops.data import tensor
 
         return tensor(0.0)
     with no_grad():

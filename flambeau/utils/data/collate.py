@@ -109,7 +109,7 @@ def _unsupported(found: Any) -> TypeError:
 
 
 def _as_tensor(value: Any, dtype: Any = None) -> Tensor:
-    from flambeau.ops.creation import as_tensor
+    from flambeau.ops.data import as_tensor
 
     return as_tensor(value, dtype=dtype)
 

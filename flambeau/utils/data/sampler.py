@@ -150,7 +150,7 @@ class WeightedRandomSampler(Sampler[int]):
 def as_double(values: Any) -> Tensor:
     """A float64 tensor of a sequence."""
     from flambeau.graph.dtype import float64
-    from flambeau.ops.creation import as_tensor
+    from flambeau.ops.data import as_tensor
 
     return as_tensor(values, dtype=float64, device=None)
 
