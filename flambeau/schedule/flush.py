@@ -41,7 +41,17 @@ class Statistics:
 STATISTICS = Statistics()
 
 _PLANS: dict[tuple[Any, ...], Executable] = {}
+_digests: dict[str, None] = {}
 _pending: list[ref[Any]] = []
+
+
+def plan_digests() -> tuple[str, ...]:
+    """Digests of the compiled plans that this process has used, in the order of their first use.
+
+    A digest is of the recorded graph, the device and Flambeau's source: the same in every process.
+    The reference device interprets and has none.
+    """
+    return tuple(_digests)
 
 
 def announce(storage: ref[Any]) -> None:
@@ -344,10 +354,13 @@ def _run(name: str, roots: list[Node], written: set[Node], donate: bool = True) 
     try:
         buffers = executable.run([leaf.buffer for leaf in walk.leaves], walk.scalars)
     except (IndexError, RuntimeError) as error:
+        graph = expand(order, walk.leaves, outputs, frozenset(donated))
         met: Failure | None = getattr(error, "failure", None)
         if met is None:
+            interpret = getattr(device.get(name), "interpret", None)
+            if interpret is not None:  # raises again, and names the lines of this run's user
+                interpret(graph).run([leaf.buffer for leaf in walk.leaves], walk.scalars)
             raise
-        graph = expand(order, walk.leaves, outputs, frozenset(donated))
         met.location = failure.locate(met, _build(graph, device.get(name).limits))
         exact = met.exception()
         _settle_unspoilt(order, outputs, written, met, exact)
@@ -393,6 +406,7 @@ def _obtain(name: str, walk: _Walk, outputs: Sequence[Node], donated: Sequence[i
 
     cache = disk_cache()
     digest = _digest(target.fingerprint(), walk, outputs, donated)
+    _digests[digest] = None
     data = cache.get(digest)
     if data is not None:
         loaded = target.deserialize(data)
