@@ -107,7 +107,7 @@ def _with_bias(result: Node, bias: Tensor | None) -> Tensor:
     return Tensor._traced(result)
 
 
-@composite(saves="0,1")
+@composite(saves="0?1,1?0")
 def convolution(
     input: Tensor,
     weight: Tensor,
@@ -122,7 +122,7 @@ def convolution(
     return _with_bias(made, bias)
 
 
-@composite(saves="0,1")
+@composite(saves="0?1,1?0")
 def transposed_convolution(
     input: Tensor,
     weight: Tensor,

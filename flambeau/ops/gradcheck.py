@@ -145,8 +145,10 @@ def _check(
     for place in places:
         numerical = _numerical(func, inputs, place, eps)
         for number, output in enumerate(outputs):
-            analytical = _analytical(output, inputs[place])
             where = f"output {number} with respect to input {place}"
+            if check_dtypes:
+                _check_dtype(output, inputs[place], where)
+            analytical = _analytical(output, inputs[place])
             if numerical:
                 problem = _compare(numerical[number], analytical, where, atol, rtol)
                 if problem:
@@ -154,6 +156,13 @@ def _check(
             again = _analytical(output, inputs[place])
             if numpy.abs(again - analytical).max(initial=0.0) > nondet_tol:
                 raise GradcheckError(f"Backward is not reentrant for {where}: two runs differ")
+
+
+def _check_dtype(output: Tensor, source: Tensor, where: str) -> None:
+    seed = tensor(numpy.ones(tuple(output.shape)), dtype=output.dtype, device=output.device)
+    (found,) = grad([output], [source], [seed], retain_graph=True, allow_unused=True)
+    if found is not None and found.dtype is not source.dtype:
+        raise GradcheckError(f"the gradient of {where} is {found.dtype}, expected {source.dtype}")
 
 
 @published

@@ -313,7 +313,7 @@ def addr(input: Tensor, vec1: Tensor, vec2: Tensor, *, beta: Any = 1, alpha: Any
 # layers' products -------------------------------------------------------------------------------
 
 
-@composite(saves="0,1")
+@composite(saves="0?1,1?0")
 def _linear(input: Tensor, weight: Tensor, bias: Tensor | None) -> Tensor:
     x, w = input._read(), weight._read()
     result = b.matmul(rows(x), b.permute(w, (1, 0)))

@@ -13,6 +13,7 @@ from flambeau.ops.fused import fused
 from flambeau.ops.logic import where
 from flambeau.ops.promote import as_node
 from flambeau.ops.publish import public
+from flambeau.ops.shape import cat
 from flambeau.tensor.record import record
 from flambeau.tensor.tensor import Tensor
 
@@ -102,3 +103,33 @@ def logcumsumexp(input: Tensor, dim: int) -> Any:
     below it count as 0.
     """
     return record(_logcumsumexp, (input,), (axis_of(dim, input.ndim),))
+
+
+@public(out=False)
+def diff(input: Tensor, n: int = 1, dim: int = -1, prepend: Any = None, append: Any = None) -> Any:
+    """Differences of neighbours along `dim`, n times; with tensors put before and behind first."""
+    if input.ndim == 0:
+        raise RuntimeError("diff expects input to be at least one-dimensional")
+    axis = axis_of(dim, input.ndim)
+    parts = [each for each in (prepend, input, append) if each is not None]
+    result: Any = cat(parts, axis) if len(parts) > 1 else input
+    for _ in range(min(n, result.shape[axis])):
+        extent = max(result.shape[axis] - 1, 0)
+        after, before = result.narrow(axis, 1, extent), result.narrow(axis, 0, extent)
+        result = after ^ before if result.dtype is bool_ else after - before
+    return result
+
+
+@public(out=False)
+def trapezoid(y: Tensor, x: Tensor | None = None, *, dx: float = 1.0, dim: int = -1) -> Any:
+    """The integral along `dim` by trapezoids, at places x or dx apart."""
+    extent = y.shape[dim]
+    middle = (y.narrow(dim, 1, extent - 1) + y.narrow(dim, 0, extent - 1)) * 0.5
+    if x is None:
+        return (middle * dx).sum(dim)
+    steps = diff(x)
+    if x.ndim == 1:
+        shape = [1] * y.ndim
+        shape[dim] = -1
+        steps = steps.reshape(shape)
+    return (middle * steps).sum(dim)

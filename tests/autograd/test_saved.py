@@ -14,6 +14,8 @@ TABLE = {
     "div": (lambda w, c: w / c, False, True, True),
     "div_number": (lambda w, c: w / 2, False, False, False),
     "matmul": (lambda w, c: w @ c, False, True, True),
+    "linear": (lambda w, c: torch.nn.functional.linear(c, w), False, True, True),
+    "bias": (lambda w, c: torch.nn.functional.linear(c, c.detach(), w[0]), False, False, False),
     "add": (lambda w, c: w + c, False, False, False),
     "sub": (lambda w, c: w - c, False, False, False),
     "pow": (lambda w, c: w**2, True, True, False),

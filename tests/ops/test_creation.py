@@ -226,3 +226,20 @@ def test_a_copy_leaves_what_is_still_pending_alone() -> None:
     assert first.tolist() == [2.0, 3.0]
     assert second.tolist() == [-9.0, -19.0]
     assert back.tolist() == [-35.0, -80.0]
+
+
+def test_legacy_types() -> None:
+    assert torch.FloatTensor([1, 2]).dtype is torch.float32
+    assert tuple(torch.LongTensor(2, 3).shape) == (2, 3)
+    assert isinstance(torch.ones(1), torch.FloatTensor)
+    assert not isinstance(torch.ones(1), torch.LongTensor)
+    assert torch.ones(2).type(torch.LongTensor).dtype is torch.int64
+    assert torch.ones(2).layout is torch.strided
+    assert repr(torch.channels_last) == "torch.channels_last"
+    torch.set_default_tensor_type(torch.DoubleTensor)
+    try:
+        assert torch.ones(1).dtype is torch.float64
+    finally:
+        torch.set_default_tensor_type("torch.FloatTensor")
+    with pytest.raises(TypeError, match="invalid type object"):
+        torch.set_default_tensor_type(3)

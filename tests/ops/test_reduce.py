@@ -260,3 +260,15 @@ def test_gradients_at_ties() -> None:
     assert torch.autograd.grad(zero.prod(), zero)[0].tolist() == [0.0, 0.0, 0.0]
     one = torch.tensor([0.0, 3.0, 2.0], requires_grad=True)
     assert torch.autograd.grad(one.prod(), one)[0].tolist() == [6.0, 0.0, 0.0]
+
+
+def test_differences(device: str) -> None:
+    array = np.random.default_rng(0).integers(0, 9, (3, 5)).astype(np.float32)
+    x = torch.tensor(array)
+    np.testing.assert_array_equal(x.diff().cpu().numpy(), np.diff(array))
+    np.testing.assert_array_equal(torch.diff(x, 2, 0).cpu().numpy(), np.diff(array, 2, 0))
+    assert torch.diff(torch.tensor([4, 1]), prepend=torch.tensor([2])).tolist() == [2, -3]
+    assert torch.diff(torch.tensor([True, False, False])).tolist() == [True, False]
+    assert torch.trapezoid(torch.tensor([1.0, 2.0, 3.0])).item() == 4.0
+    places = torch.tensor([0.0, 2.0, 3.0])
+    assert torch.trapezoid(torch.tensor([1.0, 2.0, 3.0]), places).item() == 5.5
