@@ -138,7 +138,7 @@ class Inlining:
             each = pending.pop()
             if self.group[self.number[each]] is not group or each in path or each in small:
                 continue
-            if self.is_stored(each) or each.type.size * 4 <= node.type.size:
+            if self.is_stored(each) or (each.type.size * 4 <= node.type.size and each is not node):
                 small.append(each)
                 continue
             cost += 9 if each.op in DEAR else 1
