@@ -41,7 +41,7 @@ def make_step(example: dict[str, Any], device_name: str) -> Any:
     torch, nn = example["torch"], example["nn"]
     torch.manual_seed(0)
     device = torch.device(device_name)
-    images, labels, _, _ = example["load"]()
+    images, labels = example["tensors"](example["split"](None)[0])
     model = example["DigitNet"]().to(device)
     optimizer = torch.optim.Adam(model.parameters(), lr=2e-3)
     criterion = nn.CrossEntropyLoss()
