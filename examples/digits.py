@@ -6,8 +6,8 @@ is held out and never trained on.
 
 This is plain PyTorch: replace `flambeau` by `torch` in the imports, and it runs there as well.
 
-    flambeau demo                       # or: python examples/digits.py
-    flambeau demo --epochs 4 --device webgpu
+    python examples/digits.py --epochs 4 --device webgpu
+    flambeau demo                       # the same, and digits_record.py keeps the evidence
 """
 
 from __future__ import annotations
@@ -15,6 +15,7 @@ from __future__ import annotations
 import argparse
 import os
 import time
+from collections.abc import Callable
 from pathlib import Path
 
 import matplotlib
@@ -57,22 +58,32 @@ class DigitNet(nn.Module):
         return self.classifier(self.features(images))
 
 
-def load() -> tuple[torch.Tensor, torch.Tensor, torch.Tensor, torch.Tensor]:
-    """Training images and labels, held-out images and labels; pixels from 0 to 1."""
-    digits = load_digits()
-    images = (digits.images / 16).astype("float32")[:, None]
-    train_images, test_images, train_labels, test_labels = train_test_split(
-        images, digits.target, test_size=0.2, stratify=digits.target, random_state=0
-    )
-    return (
-        torch.from_numpy(train_images),
-        torch.from_numpy(train_labels.astype("int64")),
-        torch.from_numpy(test_images),
-        torch.from_numpy(test_labels.astype("int64")),
-    )
+def split(file: Path | None) -> list[numpy.ndarray]:
+    """The digits, four fifths and one: rows of 64 pixels from 0 to 16, then the digit.
+
+    file: scikit-learn's digits.csv.gz; without it, what load_digits() finds.
+    """
+    if file is None:
+        digits = load_digits()
+        rows = numpy.column_stack([digits.data, digits.target])
+    else:
+        rows = numpy.loadtxt(file, delimiter=",")
+    return train_test_split(rows, test_size=0.2, stratify=rows[:, -1], random_state=0)
 
 
-def train(model: nn.Module, batches: DataLoader, device: torch.device, epochs: int) -> list[float]:
+def tensors(rows: numpy.ndarray) -> tuple[torch.Tensor, torch.Tensor]:
+    """Images with pixels from 0 to 1, and their labels."""
+    images = (rows[:, :-1] / 16).astype("float32").reshape(-1, 1, 8, 8)
+    return torch.from_numpy(images), torch.from_numpy(rows[:, -1].astype("int64"))
+
+
+def train(
+    model: nn.Module,
+    batches: DataLoader,
+    device: torch.device,
+    epochs: int,
+    after_step: Callable[[int, float, nn.Module], None] | None = None,
+) -> list[float]:
     """Train, with a progress bar; returns the loss of every step."""
     optimizer = torch.optim.Adam(model.parameters(), lr=2e-3)
     scheduler = torch.optim.lr_scheduler.CosineAnnealingLR(optimizer, T_max=epochs)
@@ -91,6 +102,8 @@ def train(model: nn.Module, batches: DataLoader, device: torch.device, epochs: i
                 optimizer.step()
 
                 losses.append(loss.item())
+                if after_step is not None:
+                    after_step(len(losses), losses[-1], model)
                 correct += (scores.argmax(1) == labels).sum().item()
                 seen += len(labels)
                 bar.update(len(labels))
@@ -163,41 +176,58 @@ def compare(model: nn.Module, images: torch.Tensor, names: list[str]) -> None:
         print(f"{name:<10} {time_taken:>13.2f} {difference:>19.2e} {total:>13}")
 
 
-def main() -> None:
-    parser = argparse.ArgumentParser(prog="flambeau demo", description=__doc__.split("\n")[0])
-    parser.add_argument("--device", default=os.environ.get("FLAMBEAU_DEVICE", "cpu"))
-    parser.add_argument("--epochs", type=int, default=20)
-    parser.add_argument("--seed", type=int, default=0)
-    parser.add_argument("--output", type=Path, default=Path("output"))
-    options = parser.parse_args()
-    options.output.mkdir(parents=True, exist_ok=True)
+def parser() -> argparse.ArgumentParser:
+    options = argparse.ArgumentParser(prog="flambeau demo", description=__doc__.split("\n")[0])
+    options.add_argument("--device", default=os.environ.get("FLAMBEAU_DEVICE", "cpu"))
+    options.add_argument("--epochs", type=int, default=20)
+    options.add_argument("--seed", type=int, default=0)
+    options.add_argument("--data", type=Path, help="another copy of scikit-learn's digits.csv.gz")
+    options.add_argument("--output", type=Path, default=Path("output"))
+    return options
+
+
+def fit(
+    options: argparse.Namespace,
+    after_step: Callable[[int, float, nn.Module], None] | None = None,
+) -> tuple[nn.Module, list[float]]:
+    """Train as the options say; returns the model and the loss of every step."""
     device = torch.device(options.device)
-
     torch.manual_seed(options.seed)
-    train_images, train_labels, test_images, test_labels = load()
+    train_rows, test_rows = split(options.data)
     batches = DataLoader(
-        TensorDataset(train_images, train_labels), batch_size=64, shuffle=True, drop_last=True
+        TensorDataset(*tensors(train_rows)), batch_size=64, shuffle=True, drop_last=True
     )
-    print(f"{len(train_images)} images to train on, {len(test_images)} held out, on {device}")
-
+    print(f"{len(train_rows)} images to train on, {len(test_rows)} held out, on {device}")
     start = time.perf_counter()
     model = DigitNet().to(device)
-    losses = train(model, batches, device, options.epochs)
+    losses = train(model, batches, device, options.epochs, after_step)
     print(f"trained in {time.perf_counter() - start:.1f} s")
+    return model, losses
 
+
+def show(model: nn.Module, losses: list[float], options: argparse.Namespace) -> None:
+    """Save the weights, load them again, and look at what they do on the held-out images."""
+    device = torch.device(options.device)
+    options.output.mkdir(parents=True, exist_ok=True)
     weights = options.output / "digits.safetensors"
     save_file({name: value.cpu().numpy() for name, value in model.state_dict().items()}, weights)
     reloaded = DigitNet().to(device)
     reloaded.load_state_dict(torch.load(weights))
 
-    predicted = scores_of(reloaded, test_images, device).argmax(1)
-    accuracy = (predicted == test_labels).float().mean().item()
-    draw(losses, test_labels, predicted, options.output)
+    images, labels = tensors(split(options.data)[1])
+    predicted = scores_of(reloaded, images, device).argmax(1)
+    accuracy = (predicted == labels).float().mean().item()
+    draw(losses, labels, predicted, options.output)
     print(f"accuracy on the held-out images, with the reloaded weights: {accuracy:.2%}")
     print(f"wrote digits.safetensors, loss.png and confusion.png to {options.output}/")
 
     others = [each for each in ("cpu", "webgpu") if each != device.type]
-    compare(reloaded, test_images, [device.type, *others])
+    compare(reloaded, images, [device.type, *others])
+
+
+def main() -> None:
+    options = parser().parse_args()
+    show(*fit(options), options)
 
 
 if __name__ == "__main__":

@@ -112,29 +112,32 @@ def _fields() -> list[str]:
 # demo --------------------------------------------------------------------------------------------
 
 
+_DEMO_LIBRARIES = ("sklearn", "matplotlib", "tqdm", "yaml", "jsonschema", "license_expression")
+
+
 def _demo(arguments: Sequence[str]) -> int:
-    """Run examples/digits.py, which lies in the package or beside it."""
+    """Run examples/digits_record.py, which lies in the package or beside it."""
     package = Path(__file__).resolve().parent
-    places = (package / "examples" / "digits.py", package.parent / "examples" / "digits.py")
+    name = "digits_record.py"
+    places = (package / "examples" / name, package.parent / "examples" / name)
     script = next((each for each in places if each.is_file()), None)
     if script is None:
         print(f"flambeau demo: the example is missing: {places[0]}", file=sys.stderr)
         return 1
-    missing = [
-        name for name in ("sklearn", "matplotlib", "tqdm") if importlib.util.find_spec(name) is None
-    ]
+    missing = [each for each in _DEMO_LIBRARIES if importlib.util.find_spec(each) is None]
     if missing:
         print(
             f"flambeau demo needs {', '.join(missing)}: pip install 'flambeau[demo]'",
             file=sys.stderr,
         )
         return 1
-    before = sys.argv
+    before, path = sys.argv, list(sys.path)
     sys.argv = ["flambeau demo", *arguments]
+    sys.path.insert(0, os.fspath(script.parent))  # it imports digits.py
     try:
         runpy.run_path(os.fspath(script), run_name="__main__")
     finally:
-        sys.argv = before
+        sys.argv, sys.path[:] = before, path
     return 0
 
 

@@ -76,6 +76,8 @@ class Inspection:
         doubts: what a person has to decide.
         notes: what was left out or could not be read.
         model_file: the folder's own model file, if it has one.
+        producer: who made it, as that file says.
+        producer_place: where it says so.
     """
 
     name: str
@@ -87,6 +89,8 @@ class Inspection:
     notes: list[str]
     yaml: str = ""
     model_file: str = ""
+    producer: str = ""
+    producer_place: str = ""
 
     @property
     def model(self) -> ModelFile:
@@ -151,42 +155,60 @@ def inspect(
     """
     tree = Folder(Path(folder), progress=progress) if isinstance(folder, str | Path) else folder
     findings = detect(tree)
-    declared = _read_model_file(findings)
+    own = _model_file(findings)
+    declared = _declared_licenses(findings, own) if own else []
     licenses = [*collect_licenses(findings, table or current_table()), *declared]
     doubts: list[str] = []
     distribution = _distribution(licenses, doubts)
     proposals, doubtful = _proposals(findings, licenses, distribution, doubts)
     notes = [*tree.notes, *findings.notes]
     inspection = Inspection(
-        _name(findings), proposals, doubtful, distribution, licenses, doubts, notes
+        _name(findings, own), proposals, doubtful, distribution, licenses, doubts, notes
     )
-    paths = {file.path for file in tree.files}
-    inspection.model_file = next((name for name in MODEL_FILES if name in paths), "")
+    inspection.model_file = _model_file_name(tree)
+    if own:
+        inspection.producer = _text(own.release.get("producer"))
+        inspection.producer_place = own.document.file
     inspection.yaml = "\n".join(_yaml(inspection, findings)) + "\n"
     return inspection
 
 
-def _name(findings: Findings) -> str:
+def _text(value: Any) -> str:
+    return value if isinstance(value, str) else ""
+
+
+def _name(findings: Findings, own: ModelFile | None) -> str:
+    """The name that the folder's model file or its card gives, else the folder's."""
     front = findings.card.front if findings.card else {}
-    declared = front.get("model_name")
-    return str(declared) if isinstance(declared, str) and declared else findings.tree.name
+    said = (own.release.get("name") if own else "", front.get("model_name"), findings.tree.name)
+    return next(filter(None, map(_text, said)), "")
 
 
-def _read_model_file(findings: Findings) -> list[LicenseFinding]:
-    """A model file in the folder: what it lists and what is there is evidence.
+def _model_file_name(tree: Tree) -> str:
+    paths = {file.path for file in tree.files}
+    return next((name for name in MODEL_FILES if name in paths), "")
+
+
+def _model_file(findings: Findings) -> ModelFile | None:
+    """The folder's own model file, if it has one that can be read."""
+    name = _model_file_name(findings.tree)
+    if not name:
+        return None
+    try:
+        return parse_model(text_of(findings.tree, name, 1 << 20), name)
+    except OpennessError as error:
+        findings.notes.append(str(error))
+        return None
+
+
+def _declared_licenses(findings: Findings, model: ModelFile) -> list[LicenseFinding]:
+    """What the folder's model file lists and what is there is evidence.
 
     Returns:
         the licences that it declares, each for one component.
     """
+    name = model.document.file
     paths = {file.path for file in findings.tree.files}
-    name = next((name for name in MODEL_FILES if name in paths), None)
-    if name is None:
-        return []
-    try:
-        model = parse_model(text_of(findings.tree, name, 1 << 20), name)
-    except OpennessError as error:
-        findings.notes.append(str(error))
-        return []
     declared: list[LicenseFinding] = []
     folders = {path.rpartition("/")[0] for path in paths}
     for entry in model.entries:
@@ -310,7 +332,9 @@ def _yaml(inspection: Inspection, findings: Findings) -> Iterator[str]:
         yield f"  {key}: {_quote(value)}"
     yield "release:"
     yield f"  name: {_quote(inspection.name)}"
-    yield f"  producer: {_quote('')}  # not found: who made it?"
+    place = inspection.producer_place
+    said = f"{place} says so" if inspection.producer else "not found: who made it?"
+    yield f"  producer: {_quote(inspection.producer)}  # {said}"
     front = findings.card.front if findings.card else {}
     kind = _TYPES.get(str(front.get("pipeline_tag")))
     if kind and findings.card:

@@ -93,7 +93,8 @@ class Run:
     """What a training run reports; made by :func:`record`.
 
     Call :meth:`step` and :meth:`checkpoint` while training, :meth:`evaluation` for results,
-    :meth:`device` once, and :meth:`weights` at the end.
+    :meth:`device` once, :meth:`weights` at the end, :meth:`document` for texts that say what was
+    measured.
     """
 
     folder: Path
@@ -101,6 +102,7 @@ class Run:
     checkpoints: list[dict[str, Any]] = field(default_factory=list[dict[str, Any]])
     results: list[dict[str, Any]] = field(default_factory=list[dict[str, Any]])
     device_facts: dict[str, Any] = field(default_factory=dict[str, Any])
+    documents: dict[str, list[str]] = field(default_factory=dict[str, list[str]])
     has_weights: bool = False
 
     def step(self, step: int, **values: float) -> None:
@@ -117,17 +119,36 @@ class Run:
             )
         name = f"{layout.CHECKPOINTS}/step-{step:08d}.safetensors"
         (self.folder / layout.CHECKPOINTS).mkdir(exist_ok=True)
-        self.save(self.folder / name, tensors)
+        self._save(name, tensors)
         self.checkpoints.append({"step": step, "file": name})
 
     def weights(self, tensors: Tensors) -> None:
         """Keep the final parameters."""
-        self.save(self.folder / layout.WEIGHTS, tensors)
+        self._save(layout.WEIGHTS, tensors)
         self.has_weights = True
+
+    def _save(self, name: str, tensors: Tensors) -> None:
+        self.save(self.folder / name, tensors)
+        (self.folder / name).chmod(0o644)  # to be published; writers differ in what they set
 
     def evaluation(self, data: str, **metrics: float) -> None:
         """Record results on a data set."""
         self.results.append({"data": data, "metrics": {k: float(v) for k, v in metrics.items()}})
+
+    def document(self, component: str, name: str, text: str) -> None:
+        """Write a document of the folder, Markdown as a rule; a model card becomes README.md.
+
+        Raises:
+            OpennessError: for a component that is no document, and a name that is in use.
+        """
+        _require(component, DOCUMENT_COMPONENTS, "document")
+        name = "README.md" if component == "Model card" else name
+        path = layout.inside(self.folder, name)
+        if path.exists():
+            raise OpennessError("is there already", str(path))
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_text(text, encoding="utf-8")
+        self.documents.setdefault(component, []).append(name)
 
     def device(self, kind: str, plans: Sequence[str] = (), **facts: str) -> None:
         """Record what computed: its kind (equal kinds must give equal bits) and plan hashes."""
@@ -270,6 +291,8 @@ class _Writer:
             self.add("Evaluation results", [layout.RESULTS])
         self._write_json(layout.CONFIGURATION, facts["configuration"])
         self._write_json(layout.RECIPE, facts["recipe"])
+        for component, names in run.documents.items():
+            self.add(component, names)
         metadata = [layout.CONFIGURATION, layout.RECIPE]
         metadata += [layout.STEPS] if (self.folder / layout.STEPS).exists() else []
         self.add("Model metadata", metadata)

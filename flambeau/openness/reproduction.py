@@ -28,16 +28,18 @@ class FirstDifference:
     """Where a new run first leaves the recorded one.
 
     Attributes:
-        step: the step, or None for the final weights.
+        step: the step, or None after the last one.
         name: the tensor, or the number that was recorded at the step.
+        part: what was compared where there is no step.
     """
 
     step: int | None
     name: str
     detail: str
+    part: str = "the final weights"
 
     def __str__(self) -> str:
-        where = "the final weights" if self.step is None else f"step {self.step}"
+        where = self.part if self.step is None else f"step {self.step}"
         return f"{where}, {self.name}: {self.detail}"
 
 
@@ -50,7 +52,8 @@ class Reproduction:
         is_same_device: whether bits can be expected to be the same.
         largest: the largest relative difference of the final weights.
         first: where a difference first appears.
-        compared: how many steps, checkpoints and tensors were compared.
+        compared: how many steps, checkpoints, tensors and results were compared.
+        changes: what the new run had of other versions: libraries, Python, compiled plans.
     """
 
     folder: str
@@ -61,6 +64,7 @@ class Reproduction:
     first: FirstDifference | None
     compared: dict[str, int]
     device: str
+    changes: tuple[str, ...] = ()
 
     @property
     def is_reproduced(self) -> bool:
@@ -82,6 +86,7 @@ class Reproduction:
             and {"step": first.step, "name": first.name, "detail": first.detail},
             "compared": self.compared,
             "device": self.device,
+            "changes": list(self.changes),
         }
 
     def as_text(self) -> str:
@@ -89,6 +94,7 @@ class Reproduction:
         lines = [f"compared on {self.device}: {counts}"]
         if self.first is not None:
             lines.append(f"first difference: {self.first}")
+            lines += [f"other than when it was recorded: {change}" for change in self.changes]
         if self.is_identical:
             lines.append(f"{self.folder}: reproduced, bit for bit")
         elif self.is_reproduced:
@@ -201,6 +207,7 @@ def _compare(root: Path, record: dict[str, Any], output: Path) -> Reproduction:
     final = compare_files(root / layout.WEIGHTS, output / layout.WEIGHTS)
     if first is None and final:
         first = FirstDifference(None, final[0].tensor, final[0].detail)
+    first = first or _first_result_difference(record["evaluation"], new["evaluation"])
     return Reproduction(
         folder=display_name(str(root)),
         is_identical=first is None,
@@ -212,9 +219,39 @@ def _compare(root: Path, record: dict[str, Any], output: Path) -> Reproduction:
             "steps": len(_steps(root / layout.STEPS)),
             "checkpoints": len(record["checkpoints"]),
             "tensors": sum(len(tensors) for tensors in record["tensors"].values()),
+            "results": sum(len(result["metrics"]) for result in record["evaluation"]),
         },
         device=str(new_device),
+        changes=tuple(_changes(record, new)),
     )
+
+
+def _first_result_difference(old: list[Any], new: list[Any]) -> FirstDifference | None:
+    theirs = {result["data"]: result["metrics"] for result in new}
+    for result in old:
+        found = theirs.get(result["data"], {})
+        for name, value in result["metrics"].items():
+            if found.get(name) != value:
+                detail = _gap(value, found.get(name))
+                return FirstDifference(None, name, detail, f"the results on {result['data']!r}")
+    return None
+
+
+def _changes(old: dict[str, Any], new: dict[str, Any]) -> Iterator[str]:
+    """What may explain a difference: versions, the device's facts, and its plans."""
+    before, after = old["environment"], new["environment"]
+    for name in ("python", "implementation", "system", "machine"):
+        if before.get(name) != after.get(name):
+            yield f"{name}: {before.get(name)} became {after.get(name)}"
+    ours, theirs = before.get("packages", {}), after.get("packages", {})
+    for name in sorted({*ours, *theirs}):
+        if ours.get(name) != theirs.get(name):
+            yield f"{name}: {ours.get(name)} became {theirs.get(name)}"
+    for name in sorted({*old["device"], *new["device"]} - {"plans"}):
+        if old["device"].get(name) != new["device"].get(name):
+            yield f"{name}: {old['device'].get(name)} became {new['device'].get(name)}"
+    if old["device"].get("plans") != new["device"].get("plans"):
+        yield "the compiled plans"
 
 
 def _steps(path: Path) -> list[dict[str, Any]]:

@@ -1,5 +1,5 @@
 """Utilities. PyTorch's torch.utils."""
 
-from flambeau.utils import data, hooks
+from flambeau.utils import data, hooks, provenance
 
-__all__ = ["data", "hooks"]
+__all__ = ["data", "hooks", "provenance"]

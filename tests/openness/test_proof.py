@@ -99,7 +99,7 @@ def test_reproduced_bit_for_bit(original: Path, capsys: pytest.CaptureFixture[st
     assert main(["reproduce", str(original), "--json"]) == 0
     result = json.loads(capsys.readouterr().out)
     assert result["is_identical"]
-    assert result["compared"] == {"steps": 20, "checkpoints": 4, "tensors": 10}
+    assert result["compared"] == {"steps": 20, "checkpoints": 4, "tensors": 10, "results": 1}
     assert main(["verify", str(original)]) == 0
     assert "every hash and claim holds" in capsys.readouterr().out
 

@@ -79,6 +79,7 @@ class CpuDevice(base.Device):
     def information(self) -> dict[str, str]:
         return {
             "processor": f"{self.compiler.processor} ({platform.machine()})",
+            "features": self.compiler.features or "those that every such processor has",
             "llvm": ".".join(map(str, llvm.llvm_version_info)),
             "threads": str(self.runtime.threads),
             "kernels compiled": str(STATISTICS.compiled),
