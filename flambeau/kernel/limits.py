@@ -10,15 +10,20 @@ DEAR = frozenset({op.EXP, op.LOG, op.SIN, op.DIV, op.SQRT, op.IDIV, op.MOD})
 """Elementwise operations that cost several times as much as an addition."""
 
 
+FEWEST = 4
+"""Every operation can be computed by kernels of so many buffers: three operands and a result."""
+
+
 @dataclass(frozen=True, slots=True)
 class Limits:
     """Bounds of one kernel, and of what is split and recomputed.
 
-    buffers: at most so many buffers in a kernel. values: at most about so many values. loop: a row
-    kernel needs so many rows, unless the whole array has at most `small` elements; a reduction with
-    fewer results is computed in two stages, the first with about `parallel` results. matmul, conv:
-    how costly an operand may be that is computed where a matrix product or a convolution reads it.
-    recompute: how costly a value may be that several kernels compute again rather than load.
+    buffers: at most so many buffers in a kernel; 4 or more. values: at most about so many values.
+    loop: a row kernel needs so many rows, unless the whole array has at most `small` elements; a
+    reduction with fewer results is computed in two stages, the first with about `parallel` results.
+    matmul, conv: how costly an operand may be that is computed where a matrix product or a
+    convolution reads it. recompute: how costly a value may be that several kernels compute again
+    rather than load.
     """
 
     buffers: int = 24

@@ -12,6 +12,7 @@ import math
 from flambeau.graph import op
 from flambeau.graph.node import Node
 from flambeau.kernel.index import Index, Linear, axes_of
+from flambeau.kernel.limits import FEWEST
 from flambeau.kernel.map import Frame
 from flambeau.schedule.inline import REARRANGING, Group, Inlining
 
@@ -37,14 +38,15 @@ class Framing(Inlining):
         reads = values = 0
         for each in node.inputs:
             self.outside(each)
-            if limit is not None and self.cost(each) > limit and self._loads(each):
+            if limit is not None and self.cost(each) > limit and self.loads(each):
                 self._store_below(each)
+        spare = self.spare.get(number, 0)
         while True:
             reads = values = 0
             for each in node.inputs:
-                reads |= self._loads(each)
+                reads |= self.loads(each)
                 values += self.values(each)
-            if self._fits(values, reads, 2) or not self._store_largest(node.inputs):
+            if self._fits(values, reads, 2 + spare) or not self._store_largest(node.inputs):
                 break
         if node.op is op.REDUCE and self._join_sibling(number, node, reads, values):
             return
@@ -78,6 +80,7 @@ class Framing(Inlining):
         group.reads |= reads
         group.total += values + 1
         group.last = max(group.last, number)
+        group.spare = max(group.spare, self.spare.get(number, 0))
         self.group[number] = group
         self.at[number] = at
         node = self.order[number]
@@ -97,7 +100,7 @@ class Framing(Inlining):
         if group is None or group.kind != "frame" or group.frame is None:
             return False
         frame = self._frame_of(node)
-        if group.frame is not frame or not self._room(group, 0, self.values(source)):
+        if group.frame is not frame or not self._room(number, group, 0, self.values(source)):
             return False
         whole = tuple([self.indices.axis(axis) for axis in frame.axes])
         if self.at[self.number[source]] != whole:
@@ -111,14 +114,18 @@ class Framing(Inlining):
         small = math.prod(frame.shape) <= _TINY
         for group in self.open.get(frame, ()):
             shares = small or group.reads & reads
-            if shares and self._room(group, reads, values) and not self.depends(reads, group):
+            room = shares and self._room(number, group, reads, values)
+            if room and not self.depends(reads, group):
                 self._add(group, number, reads, values, self._result_index(frame))
                 return True
         return False
 
-    def _room(self, group: Group, reads: int, values: int) -> bool:
-        roots = len(group.roots) + 2
-        return self._fits(group.total + values, group.reads | reads, roots)
+    def _room(self, number: int, group: Group, reads: int, values: int) -> bool:
+        """Whether there is room in a group for one more Node."""
+        spare = max(group.spare, self.spare.get(number, 0))
+        if spare > self.limits.buffers - FEWEST:
+            return False
+        return self._fits(group.total + values, group.reads | reads, len(group.roots) + 2 + spare)
 
     def depends(self, mask: int, target: Group) -> bool:
         """Whether computing any of the stored Nodes of `mask` needs `target` to have run."""
@@ -169,9 +176,9 @@ class Framing(Inlining):
         reads = values = 0
         for each in others:
             self.outside(each)
-            reads |= self._loads(each)
+            reads |= self.loads(each)
             values += self.values(each)
-        if self.depends(reads, group) or not self._room(group, reads, values):
+        if self.depends(reads, group) or not self._room(number, group, reads, values):
             return False
         self._add(group, number, reads, values, at)
         return True
@@ -180,7 +187,7 @@ class Framing(Inlining):
         """Whether `node`, of another group or of none, comes after `group`."""
         owner = self.group[self.number[node]]
         if owner is None:
-            return self.depends(self._loads(node), group)
+            return self.depends(self.loads(node), group)
         return self.depends(owner.reads, group)
 
     def _index_in(self, frame: Frame, node: Node, inner: list[Node]) -> Index | None:

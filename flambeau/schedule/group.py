@@ -44,6 +44,8 @@ class Grouper(Keeping):
 
     def _visit(self, number: int, node: Node) -> None:
         primitive = node.op
+        if self.alone(number) and primitive is not op.PICK:
+            self._store_operands(number)
         if primitive in op.ELEMENTWISE:
             if primitive in DEAR:
                 self.dear |= 1 << number
@@ -80,7 +82,8 @@ class Grouper(Keeping):
                 self.store(each)
         if node.op is op.SCATTER and self.cost(node.inputs[1]) > 8:
             self._store_below(node.inputs[1])
-        while not self._fits(0, self._all_loads(node.inputs), 4) and node.op is not op.CAT:
+        roots = 4 + self.spare.get(number, 0)
+        while not self._fits(0, self._all_loads(node.inputs), roots) and node.op is not op.CAT:
             if node.op is op.CALL or not self._store_largest(node.inputs):
                 break
         group.reads = self._all_loads(node.inputs)
@@ -124,8 +127,7 @@ class Grouper(Keeping):
         if far & group.members or not (reads & group.members or (reads | far) & group.reads):
             return False
         others = (reads | far) & ~group.members
-        every = (others | group.reads).bit_count() + len(group.roots) + 1
-        if every > self.most or group.total + 8 > self.limits.values:
+        if not self._fits(group.total + 8, others | group.reads, len(group.roots) + 1):
             return False
         group.last = max(group.last, number)
         if self.depends(others, group):
@@ -152,8 +154,10 @@ class Grouper(Keeping):
 
             group.nodes = [each for each in walk(tops, enter) if enter(each)]
             group.buffers = group.reads.bit_count() + len(group.roots)
-            if group.kind == "cat":  # it is split into as many launches as it takes
-                group.buffers = 0
+            if group.kind == "call":
+                group.buffers = 0  # it has no kernel
+            elif group.kind == "cat":  # it is split into as many launches as it takes
+                group.buffers = 1 + max([self.loads(each).bit_count() for each in tops[0].inputs])
             elif group.kind == "sort":
                 group.buffers += 1
 

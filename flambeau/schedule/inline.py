@@ -5,12 +5,12 @@ Sets of Nodes are integers, one bit for each Node's number in the order.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 
 from flambeau.graph import op
 from flambeau.graph.node import Node, walk
 from flambeau.kernel.index import Index, Indices
-from flambeau.kernel.limits import DEAR, Limits
+from flambeau.kernel.limits import DEAR, FEWEST, Limits
 from flambeau.kernel.lower import canonical
 from flambeau.kernel.map import Frame
 
@@ -39,6 +39,7 @@ class Group:
         "reads",
         "roots",
         "serial",
+        "spare",
         "total",
     )
 
@@ -52,6 +53,7 @@ class Group:
         self.reads = 0  # what is loaded
         self.total = 0  # about how many values
         self.buffers = 0  # of its kernel, known at the end
+        self.spare = 0  # how many buffers are left free for what is stored later
         self.first = self.last = self.serial = number
 
 
@@ -64,11 +66,18 @@ def bits(mask: int) -> Iterator[int]:
 
 
 class Inlining:
-    """The state of grouping, and how Nodes are made part of the kernels that use them."""
+    """The state of grouping, and how Nodes are made part of the kernels that use them.
 
-    def __init__(self, outputs: Sequence[Node], limits: Limits, spare: int = 0) -> None:
+    `spare` says, for a Node's number, how many buffers its kernel leaves free: what is stored later
+    may take them. Where so many are asked for that four are not left, the Node is computed alone,
+    from stored operands; no operation needs more than four buffers.
+    """
+
+    def __init__(
+        self, outputs: Sequence[Node], limits: Limits, spare: Mapping[int, int] | None = None
+    ) -> None:
         self.limits = limits
-        self.most = limits.buffers - spare
+        self.spare = spare or {}
         self.order = walk(outputs)
         self.number = {node: number for number, node in enumerate(self.order)}
         count = len(self.order)
@@ -182,14 +191,15 @@ class Inlining:
         dear = (self.plain[self.number[node]] & self.dear).bit_count()
         return self.values(node) + 8 * dear
 
-    def _loads(self, node: Node) -> int:
+    def loads(self, node: Node) -> int:
+        """The stored Nodes that a kernel which uses `node` loads for it."""
         _, reads, far = self._seen(node)
         return reads | far
 
     def _all_loads(self, nodes: Iterable[Node]) -> int:
         result = 0
         for each in nodes:
-            result |= self._loads(each)
+            result |= self.loads(each)
         return result
 
     def _inline(self, number: int, node: Node) -> None:
@@ -202,14 +212,25 @@ class Inlining:
                 its_plain, its_reads, its_far = self._seen(each)
                 plain, reads, far = plain | its_plain, reads | its_reads, far | its_far
             self.plain[number], self.reads[number], self.far[number] = plain, reads, far
-            if self._fits(self.values(node), reads | far):
+            if self._fits(self.values(node), reads | far, 1 + self.spare.get(number, 0)):
                 return
             if not self._store_largest(node.inputs):
                 return
 
-    def _fits(self, values: int, reads: int, roots: int = 1) -> bool:
+    def alone(self, number: int) -> bool:
+        """Whether a Node is computed by itself: with others it came to need too many buffers."""
+        return self.spare.get(number, 0) > self.limits.buffers - FEWEST
+
+    def _store_operands(self, number: int) -> None:
+        """Store what a Node that is computed alone is made of."""
+        for each in self.order[number].inputs:
+            if self.loads(each) or self.group[self.number[each]] is not None:
+                self._store_below(each)
+
+    def _fits(self, values: int, reads: int, roots: int) -> bool:
+        """Whether so much fits one kernel; `roots` counts what it stores and what is left free."""
         limits = self.limits
-        return values <= limits.values and reads.bit_count() + roots <= self.most
+        return values <= limits.values and reads.bit_count() + roots <= limits.buffers
 
     def _store_largest(self, nodes: Iterable[Node]) -> bool:
         """Store the Node that loads and computes most; False where none is left to store."""
@@ -218,7 +239,7 @@ class Inlining:
         if not candidates:
             return False
         largest = max(
-            candidates, key=lambda each: (self._loads(each).bit_count(), self.values(each))
+            candidates, key=lambda each: (self.loads(each).bit_count(), self.values(each))
         )
         self._store_below(largest)
         return True
@@ -238,14 +259,15 @@ class Inlining:
             self.outside(each)
         source = node.inputs[0]
         factor = node.type.size / max(source.type.size, 1)
-        if factor >= 2 and self._loads(source) and self.cost(source) > 8:
+        if factor >= 2 and self.loads(source) and self.cost(source) > 8:
             self._store_below(source)
         if node.op is op.GATHER:
             self.gathers |= 1 << number
             if self.cost(node.inputs[1]) > 8:
                 self._store_below(node.inputs[1])
         self._set_moved(number, node)
-        while not self._fits(self.below[number], self.far[number]):
+        spare = self.spare.get(number, 0)
+        while not self._fits(self.below[number], self.far[number], 1 + spare):
             if not self._store_largest(node.inputs):
                 break
             self._set_moved(number, node)
@@ -255,5 +277,5 @@ class Inlining:
         self.plain[number] = 1 << number
         self.far[number] = 0
         for each in node.inputs:
-            self.far[number] |= self._loads(each)
+            self.far[number] |= self.loads(each)
         self.below[number] = sum(map(self.values, node.inputs))

@@ -40,7 +40,7 @@ class Keeping(Framing):
         """Whether several kernels should not each compute `node`: what gathers, always."""
         if node.op is op.GATHER:
             return True
-        if node.op not in op.ELEMENTWISE or not self._loads(node):
+        if node.op not in op.ELEMENTWISE or not self.loads(node):
             return False
         gathered = [self.order[each] for each in bits(self.plain[number] & self.gathers)]
         if any(each.type.size >= node.type.size for each in gathered):

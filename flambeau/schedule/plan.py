@@ -11,7 +11,7 @@ from flambeau.graph.node import Location, Node
 from flambeau.graph.simplify import simplify
 from flambeau.graph.verify import verify
 from flambeau.kernel import movement, reduce
-from flambeau.kernel.limits import Limits
+from flambeau.kernel.limits import FEWEST, Limits
 from flambeau.kernel.lower import Lowered, canonical
 from flambeau.kernel.map import lower_frame
 from flambeau.kernel.printer import kernel_text
@@ -22,6 +22,9 @@ from flambeau.schedule.group import Grouper
 from flambeau.schedule.inline import Group, bits
 from flambeau.schedule.memory import Call, Memory, Step
 from flambeau.schedule.split import splitting
+
+MOST_PARTS = 8
+"""Parts of a CAT that are written by one kernel."""
 
 _REGISTERED = (movement, reduce)  # importing them registers their rules
 
@@ -89,16 +92,26 @@ def _planned(graph: Graph, limits: Limits) -> _Plan:
 
 
 def _grouped(graph: Graph, limits: Limits) -> tuple[Grouper, list[Group]]:
-    """The groups; where one came to need too many buffers, all again with more room to spare."""
-    for spare in range(limits.buffers - 3):
+    """The groups; where one came to need too many buffers, all again with more left free in it.
+
+    While a group is made it is not known which of its Nodes others will need, and so are stored.
+    In the end a Node is computed alone: this comes to an end, for four buffers always suffice.
+    """
+    if limits.buffers < FEWEST:
+        raise ValueError(f"expected Limits of {FEWEST} or more buffers, got {limits.buffers}")
+    spare: dict[int, int] = {}
+    while True:
         grouper = Grouper(graph.outputs, limits, spare)
         groups = grouper.run()
-        if all(each.buffers <= limits.buffers for each in groups):
+        large = [each for each in groups if each.buffers > limits.buffers]
+        if not large:
             return grouper, groups
-    raise NotImplementedError(
-        f"no kernel with at most {limits.buffers} buffers was found for "
-        f"{max(groups, key=lambda each: each.buffers).nodes}"
-    )
+        for group in large:
+            numbers = [grouper.number[node] for node in group.nodes]
+            if all(map(grouper.alone, numbers)):
+                raise AssertionError(f"{group.nodes} need too many buffers: a bug in grouping")
+            for number in numbers:
+                spare[number] = spare.get(number, 0) + group.buffers - limits.buffers
 
 
 def _last_uses(grouper: Grouper, groups: list[Group]) -> dict[int, int]:
@@ -148,13 +161,16 @@ def _cat(node: Node, name: str, plan: _Plan, limits: Limits) -> Iterator[Lowered
     """Parts of equal shape that lie behind each other share a launch."""
     along, start = node.attrs[0], 0
     batch: list[tuple[int, Node]] = []
-    most = max(1, limits.buffers // 4)
+    reads = 0
     for part in node.inputs:
-        if batch and (batch[0][1].shape != part.shape or len(batch) >= most):
+        more = reads | plan.grouper.loads(part)
+        full = more.bit_count() >= limits.buffers or len(batch) >= MOST_PARTS
+        if batch and (batch[0][1].shape != part.shape or full):
             yield lower_cat(node, batch, name, plan.grouper.stored_nodes, plan.graph.scalars)
-            batch = []
+            batch, more = [], plan.grouper.loads(part)
         if part.type.size:
             batch.append((start, part))
+            reads = more
         start += part.shape[along]
     if batch:
         yield lower_cat(node, batch, name, plan.grouper.stored_nodes, plan.graph.scalars)

@@ -451,6 +451,28 @@ def test_few_buffers():
     check(total, softmax(total, 1))
 
 
+@pytest.mark.parametrize("buffers", [4, 5, 7, 24])
+def test_more_outputs_than_a_kernel_has_buffers(buffers):
+    """What joined a group and was asked for only later made it too large."""
+    row = g.reduce("add", g.mul(x := buffer(4, 3), buffer(4, 3)), (1,))
+    outputs = [row]
+    for _ in range(8):
+        outputs.append(g.sin(outputs[-1]))
+    check(*outputs, g.add(outputs[3], x), limits=Limits(buffers=buffers))
+
+
+@pytest.mark.parametrize("buffers", [4, 7])
+def test_parts_of_many_arrays_in_few_buffers(buffers):
+    parts = [g.add(buffer(2, 3), g.mul(buffer(2, 3), buffer(2, 3))) for _ in range(5)]
+    check(g.cat(parts, 1), limits=Limits(buffers=buffers))
+
+
+def test_too_few_buffers():
+    x = buffer(2)
+    with pytest.raises(ValueError, match="expected Limits of 4 or more buffers, got 3"):
+        build(Graph((x,), (g.sin(x),)), Limits(buffers=3))
+
+
 def test_explain():
     x = buffer(4, 6)
     text = explain(Graph((x,), (softmax(x, 1),)))

@@ -161,11 +161,11 @@ class Builder:
 
 
 @st.composite
-def graphs(draw: Any) -> Graph:
+def graphs(draw: Any, most: int = 14) -> Graph:
     builder = Builder(draw)
-    for _ in range(draw(st.integers(1, 14))):
+    for _ in range(draw(st.integers(1, most))):
         builder.step()
-    count = draw(st.integers(1, 3))
+    count = draw(st.integers(1, 1 + most // 7))
     outputs = [builder.nodes[-1], *[draw(st.sampled_from(builder.nodes)) for _ in range(count - 1)]]
     used = set(walk(outputs))
     inputs = tuple(each for each in builder.inputs if each in used)
@@ -178,6 +178,7 @@ LIMITS = [
     Limits(buffers=8, values=40),
     Limits(parallel=1000, loop=1),
     Limits(loop=1000, small=0, recompute=0),
+    *[Limits(buffers=number) for number in (4, 5, 7)],
 ]
 
 
