@@ -1,7 +1,7 @@
 """How open is a model? The Model Openness Framework, computed, explained and proved.
 
-Needs none of Flambeau's tensors: importing it loads neither numpy nor LLVM. The names below are
-loaded when they are first used; what they need beside Python comes with
+It imports no other part of Flambeau, and no compiler is loaded (``import flambeau`` itself brings
+numpy). The names below are loaded when they are first used; what they need beside Python comes with
 ``pip install 'flambeau[openness]'``.
 """
 
