@@ -79,7 +79,7 @@ preserve_format = memory_format("preserve_format")
 channels_last = memory_format("channels_last")
 channels_last_3d = memory_format("channels_last_3d")
 strided = layout("strided")
-Tensor.layout = property(lambda self: strided)  # type: ignore[assignment]  # a fact of all tensors
+Tensor.layout = property(lambda self: strided)  # type: ignore[attr-defined]  # a fact of all tensors
 
 __all__ = [
     "BFloat16Tensor",

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from typing import TYPE_CHECKING, Any, SupportsIndex, overload
 
 
 class Size(tuple[int, ...]):
@@ -17,8 +18,15 @@ class Size(tuple[int, ...]):
     def __repr__(self) -> str:
         return f"torch.Size({list(self)})"
 
-    def __getitem__(self, index: object) -> object:  # type: ignore[override]  # Size of a slice
-        found = tuple.__getitem__(self, index)  # type: ignore[call-overload]  # as tuple's
+    if TYPE_CHECKING:
+
+        @overload
+        def __getitem__(self, index: SupportsIndex, /) -> int: ...
+        @overload
+        def __getitem__(self, index: slice, /) -> Size: ...
+
+    def __getitem__(self, index: Any, /) -> Any:
+        found = tuple.__getitem__(self, index)
         return Size(found) if isinstance(index, slice) else found
 
     def __add__(self, other: tuple[int, ...]) -> Size:  # type: ignore[override]  # stays a Size

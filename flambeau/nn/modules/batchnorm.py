@@ -192,7 +192,7 @@ class _InstanceNorm(_NormBase):
     def forward(self, input: Tensor) -> Tensor:  # noqa: A002  # PyTorch's name
         self._check_input_dim(input)
         single = input.ndim == self.ranks[0]
-        channels = int(input.shape[0 if single else 1])  # type: ignore[call-overload]  # an int
+        channels = int(input.shape[0 if single else 1])
         if channels != self.num_features and self.affine:
             raise ValueError(
                 f"expected input's size at dim={0 if single else 1} to match num_features "

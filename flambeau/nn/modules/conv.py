@@ -258,13 +258,13 @@ class _ConvTranspose(_Conv):
         extra = []
         for axis in range(count):
             reach = self.dilation[axis] * (self.kernel_size[axis] - 1) + 1
-            start = int(input.shape[axis - count]) - 1  # type: ignore[call-overload]  # an int
+            start = int(input.shape[axis - count]) - 1
             least = start * self.stride[axis] - 2 * int(self.padding[axis]) + reach
             most = least + self.stride[axis] - 1
             if not least <= size[axis] <= most:
                 raise ValueError(
                     f"requested an output size of {tuple(size)}, but dimension {axis} can only be "
-                    f"from {least} to {most} (for an input of {tuple(input.shape[2:])})"  # type: ignore[arg-type]  # a Size
+                    f"from {least} to {most} (for an input of {tuple(input.shape[2:])})"
                 )
             extra.append(size[axis] - least)
         return tuple(extra)

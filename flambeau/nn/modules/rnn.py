@@ -153,7 +153,7 @@ class RNNBase(Module):
             raise TypeError(f"{kind}: expected a Tensor, but got {type(input).__name__}")
         if input.ndim not in (2, 3):
             raise ValueError(f"{kind}: Expected input to be 2D or 3D, got {input.ndim}D instead")
-        wanted = self.weight_ih_l0.dtype  # type: ignore[union-attr]  # a Parameter
+        wanted = self.weight_ih_l0.dtype
         if input.dtype != wanted:
             raise ValueError(
                 f"RNN input dtype ({input.dtype}) does not match weight dtype ({wanted}). Convert "

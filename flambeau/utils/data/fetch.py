@@ -59,7 +59,7 @@ def _take(tensor: Tensor, index: numpy.ndarray[Any, Any]) -> Tensor:
         return Tensor._from_numpy(tensor._to_numpy()[index], where, copy=False)
     from flambeau.ops.gather import index_select
 
-    length = int(tensor.shape[0])  # type: ignore[call-overload]  # an int
+    length = int(tensor.shape[0])
     if index.size and (index.max() >= length or index.min() < -length):
         raise IndexError(f"index out of range: the dataset has {length} samples")
     at = Tensor._from_numpy(index % max(length, 1), where, copy=False)
