@@ -53,11 +53,12 @@ def propagate(
     accumulator: Accumulator,
     needs: Callable[[Node], bool],
     arrive: Callable[[Node, Any], Any],
+    check: Callable[[Node, Sequence[Node | None]], None] | None = None,
 ) -> None:
     """Carry gradients from the ends of `order` (inputs first) to everything that `needs` one.
 
     `arrive(node, gradient)` sees each Node's whole gradient and returns what goes on (hooks), or
-    None to stop there.
+    None to stop there. `check(node, gradients)` sees what each Node gives its inputs.
     """
     for node in reversed(list(order)):
         gradient = accumulator.of.get(node)
@@ -70,9 +71,10 @@ def propagate(
             accumulator.add_picked(node.inputs[0], node.attrs[0], gradient)
             continue
         needed = [needs(each) for each in node.inputs]
-        for each, need, g in zip(
-            node.inputs, needed, input_gradients(node, gradient, needed), strict=True
-        ):
+        gradients = input_gradients(node, gradient, needed)
+        if check is not None:
+            check(node, gradients)
+        for each, need, g in zip(node.inputs, needed, gradients, strict=True):
             if need and g is not None:
                 accumulator.add(each, g)
 
@@ -108,12 +110,13 @@ def backward(
     retain_graph: bool,
     create_graph: bool,
     targets: Sequence[Node] | None = None,
-    check: Callable[[Node, Any], None] | None = None,
+    check: Callable[[Node, Sequence[Node | None]], None] | None = None,
 ) -> dict[Node, Any]:
     """Gradients of recorded Nodes. Leaves and hooks are served; the history is freed.
 
     With `targets`, only the way to them is walked, leaves are left alone, and the result holds
-    the targets' gradients. `check(node, gradient)` sees every gradient (anomaly detection).
+    the targets' gradients. `check(node, gradients)` sees what each Node gives its inputs
+    (anomaly detection).
     Raises RuntimeError where the history was freed or a needed value was modified in place.
     """
     order = walk(roots, lambda node: node.requires_grad and not is_leaf(node))
@@ -125,8 +128,6 @@ def backward(
 
     def arrive(node: Node, gradient: Any) -> Any:
         history: History | None = node.history
-        if check is not None:
-            check(node, gradient)
         if history is None:
             return gradient
         gradient = _serve_hooks(history, gradient)
@@ -141,7 +142,7 @@ def backward(
     def needs(node: Node) -> bool:
         return node.requires_grad and (wanted is None or node in wanted)
 
-    propagate(order, accumulator, needs, arrive)
+    propagate(order, accumulator, needs, arrive, check)
     if create_graph:
         _mark(accumulator, order, gradients)
     if not retain_graph:

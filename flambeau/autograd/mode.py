@@ -15,6 +15,7 @@ class _State(threading.local):
     enabled = True
     inference = False
     anomaly = False
+    first_nan: Any = None  # (operation, line) that first made one while anomalies are detected
     tracing = 0  # depth of composites' expansions that are running
 
 
@@ -135,6 +136,7 @@ class set_detect_anomaly(_Switch):  # noqa: N801  # PyTorch's name
         super().__init__(mode and check_nan)
         self.before = STATE.anomaly
         STATE.anomaly = self.value
+        STATE.first_nan = None
 
     def __enter__(self) -> Self:
         self.previous.append(self.before)

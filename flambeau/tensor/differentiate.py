@@ -12,10 +12,10 @@ from flambeau.autograd.mode import STATE
 from flambeau.device import base as devices
 from flambeau.graph import build, op
 from flambeau.graph.history import History, is_leaf
-from flambeau.graph.node import Node
+from flambeau.graph.node import Location, Node
 from flambeau.schedule import flush
 from flambeau.tensor.attach import method
-from flambeau.tensor.record import FIRST_NAN, derive
+from flambeau.tensor.record import derive
 from flambeau.tensor.tensor import Tensor
 
 
@@ -66,25 +66,31 @@ def _run(
         STATE.enabled = enabled
 
 
-def _check_nan(node: Node, gradient: Any) -> None:
-    """Anomaly detection: every gradient is computed and looked at."""
-    for each in gradient if isinstance(gradient, list) else [gradient]:
+def _check_nan(node: Node, gradients: Sequence[Node | None]) -> None:
+    """Anomaly detection: what each operation gives its inputs is computed and looked at."""
+    for number, each in enumerate(gradients):
         if each is None:
             continue
+        if each.device is None:  # made of constants alone
+            each.device = node.device
         flush.flush([each])
-        values = devices.get(each.device or node.device).to_numpy(each.buffer)
+        values = devices.get(each.device).to_numpy(each.buffer)
         if numpy.isnan(values.astype(numpy.float64)).any():
-            raise RuntimeError(_nan_message(node))
+            raise RuntimeError(_nan_message(node, number))
 
 
-def _nan_message(node: Node) -> str:
-    where = f"{node.location[0]}:{node.location[1]}" if node.location else "unknown line"
-    message = f"the gradient of the result of {node.op.name} (at {where}) has nan values."
-    if FIRST_NAN:
-        name, location = FIRST_NAN[0]
-        at = f"{location[0]}:{location[1]}" if location else "unknown line"
-        message += f" In the forward pass the first nan was made by {name} (at {at})."
+def _nan_message(node: Node, number: int) -> str:
+    name = GradientFunction(node).name()
+    message = f"Function '{name}' returned nan values in its {number}th output"
+    message += f" (forward at {_line(node.location)})."
+    if STATE.first_nan is not None:
+        name, location = STATE.first_nan
+        message += f" In the forward pass the first nan was made by {name} (at {_line(location)})."
     return message
+
+
+def _line(location: Location | None) -> str:
+    return f"{location[0]}:{location[1]}" if location else "unknown line"
 
 
 @published

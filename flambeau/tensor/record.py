@@ -212,10 +212,6 @@ def check_dtype(target: str, dtype: Any) -> None:
         raise TypeError(f"{dtype!r} is not available on device {target}: {reason}")
 
 
-FIRST_NAN: list[tuple[str, Location | None]] = []
-"""While anomalies are detected: the operation and line that first made a NaN."""
-
-
 def _watch(made: Node, results: Any) -> None:
     """Compute at once and note the first operation that makes a NaN out of numbers."""
     import numpy
@@ -224,5 +220,5 @@ def _watch(made: Node, results: Any) -> None:
     for each in results if isinstance(results, tuple) else (results,):
         if each.dtype.is_floating_point:
             with_nan |= bool(numpy.isnan(each.detach()._to_numpy().astype("float32")).any())
-    if with_nan and not FIRST_NAN:
-        FIRST_NAN.append((made.signature.op.name, made.location))
+    if with_nan and STATE.first_nan is None:
+        STATE.first_nan = (made.signature.op.name, made.location)
