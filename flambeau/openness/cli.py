@@ -267,11 +267,24 @@ def _check(arguments: argparse.Namespace) -> int:
         if not reached:
             status = FAILED
             _explain_failure(arguments.format, report, name, wanted)
-        for warning in verdict.type_warnings() if arguments.format == "github" else ():
-            _annotate(arguments.format, "warning", warning, name, None)
+        _warn(arguments.format, report, name)
         if reached:
             print(f"{name}: {verdict.label}, at least Class {ROMAN[wanted]}")
     return status
+
+
+def _warn(style: str, report: Any, name: str) -> None:
+    """What counts and yet should be looked at, on its line of the model file."""
+    verdict = report.verdict
+    is_own_file = report.inspection is None
+    for note in (*verdict.schema_errors, *verdict.notes):
+        _annotate(style, "warning", note.message, name, note.line if is_own_file else None)
+    if style == "github":
+        for number, warning in zip(
+            verdict.not_type_appropriate, verdict.type_warnings(), strict=True
+        ):
+            line = verdict.judgements[number].line if is_own_file else None
+            _annotate(style, "warning", warning, name, line)
 
 
 def _explain_failure(style: str, report: Any, name: str, wanted: int) -> None:

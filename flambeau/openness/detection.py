@@ -48,7 +48,8 @@ DATA_SUFFIXES: Final = frozenset(
 )
 _DATA_FOLDER: Final = re.compile(r"(?:^|/)(?:data|datasets?|corpus|corpora)(?:/|$)", re.IGNORECASE)
 _EVALUATION_DATA: Final = re.compile(
-    r"(?:^|[/_.-])(?:test|tests|eval|evaluation|valid|validation|val|dev|benchmark)(?:[/_.-]|$)",
+    r"(?:^|[/_.-])(?:test|tests|eval|evaluation|valid|validation|val|dev|benchmark|held[-_]?out)"
+    r"(?:[/_.-]|$)",
     re.IGNORECASE,
 )
 _SPLIT_NAME: Final = re.compile(

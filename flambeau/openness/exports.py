@@ -99,6 +99,7 @@ class _Graph:
 
     def __init__(self, namespace: str, created: datetime) -> None:
         self.namespace = namespace
+        self.files: dict[str, str] = {}
         self.elements: list[dict[str, Any]] = [
             {
                 "type": "CreationInfo",
@@ -115,6 +116,17 @@ class _Graph:
             {"type": kind, "spdxId": address, "creationInfo": "_:creation", **fields}
         )
         return address
+
+    def file(self, fact: FileFact) -> str:
+        """A file's element: one, however many components it belongs to."""
+        if fact.path not in self.files:
+            self.files[fact.path] = self.add(
+                "software_File",
+                f"file-{len(self.files)}",
+                name=fact.path,
+                verifiedUsing=[{"type": "Hash", "algorithm": "sha256", "hashValue": fact.sha256}],
+            )
+        return self.files[fact.path]
 
     def relate(self, source: str, kind: str, targets: Sequence[str]) -> None:
         digest = hashlib.sha256(f"{source} {kind} {targets}".encode()).hexdigest()[:16]
@@ -137,7 +149,8 @@ def spdx_document(
         files: files with their hashes, by component.
         hyperparameters: of the training run.
     """
-    digest = hashlib.sha256(json.dumps(verdict.as_json(), sort_keys=True).encode()).hexdigest()
+    subject = [verdict.as_json(), sorted((fact.path, fact.sha256) for fact in files)]
+    digest = hashlib.sha256(json.dumps(subject, sort_keys=True).encode()).hexdigest()
     graph = _Graph(f"https://spdx.org/spdxdocs/{digest[:32]}#", created or datetime.now(UTC))
     graph.add("Organization", "producer", name=producer or "NOASSERTION")
     model = graph.add("ai_AIPackage", "model", **_model_fields(verdict, hyperparameters or {}))
@@ -186,19 +199,11 @@ def _add_component(
     package = graph.add(kind, component.slug, **fields)
     relation = "hasDocumentation" if number in _DOCUMENTATION else _RELATION.get(number, "contains")
     graph.relate(model, relation, [package])
-    own = [fact for fact in files if fact.component == number]
-    identifiers = [
-        graph.add(
-            "software_File",
-            f"file-{component.slug}-{index}",
-            name=fact.path,
-            verifiedUsing=[{"type": "Hash", "algorithm": "sha256", "hashValue": fact.sha256}],
-        )
-        for index, fact in enumerate(own)
-    ]
+    known = len(graph.files)
+    identifiers = [graph.file(fact) for fact in files if fact.component == number]
     if identifiers:
         graph.relate(package, "contains", identifiers)
-    return [package, *identifiers]
+    return [package, *list(graph.files.values())[known:]]
 
 
 def _add_licenses(graph: _Graph, model: str, verdict: Verdict) -> None:

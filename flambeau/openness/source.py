@@ -75,8 +75,7 @@ def read_text(path: Path, maximum_bytes: int = MAXIMUM_BYTES) -> str:
     file = str(path)
     try:
         if not path.is_file():
-            what = "is a folder" if path.is_dir() else "no such file"
-            raise OpennessError(what, file)
+            raise OpennessError(_why_no_file(path), file)
         with path.open("rb") as stream:
             raw = stream.read(maximum_bytes + 1)
     except OSError as error:
@@ -84,6 +83,14 @@ def read_text(path: Path, maximum_bytes: int = MAXIMUM_BYTES) -> str:
     if len(raw) > maximum_bytes:
         raise OpennessError(f"larger than the limit of {maximum_bytes} bytes", file)
     return decode(raw, file)
+
+
+def _why_no_file(path: Path) -> str:
+    if path.is_dir():
+        return "is a folder; inspect, report and check take folders"
+    if path.exists():
+        return "is not a regular file"
+    return "is a link that leads nowhere" if path.is_symlink() else "no such file"
 
 
 def decode(raw: bytes, file: str) -> str:

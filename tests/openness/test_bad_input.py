@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import subprocess
 import sys
 from pathlib import Path
@@ -127,8 +128,17 @@ def test_files_that_cannot_be_used(tmp_path: Path, capsys: pytest.CaptureFixture
     assert results[0]["class"] == 0
     assert "junk.yml:2: is not UTF-8 text" in results[1]["error"]
     assert "no such file" in results[2]["error"]
-    assert "is a folder" in results[3]["error"]
+    assert "is a folder; inspect, report and check take folders" in results[3]["error"]
     assert "Traceback" not in captured.err
+
+
+def test_links_and_pipes_are_named(tmp_path: Path) -> None:
+    (tmp_path / "loop.yml").symlink_to(tmp_path / "loop.yml")
+    with pytest.raises(OpennessError, match="is a link that leads nowhere"):
+        evaluate(tmp_path / "loop.yml")
+    os.mkfifo(tmp_path / "pipe.yml")
+    with pytest.raises(OpennessError, match="is not a regular file"):
+        evaluate(tmp_path / "pipe.yml")
 
 
 def test_wrong_use_is_two(capsys: pytest.CaptureFixture[str]) -> None:

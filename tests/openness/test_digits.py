@@ -79,6 +79,17 @@ def test_the_documents_say_what_was_measured(folder: Path) -> None:
         assert f"{metrics['accuracy']:.2%}" in (folder / name).read_text("utf-8")
 
 
+def test_its_bill_of_materials_is_valid_spdx(folder: Path) -> None:
+    bindings = pytest.importorskip("spdx_python_model", reason="the SPDX bindings check the SBOM")
+    objects = bindings.v3_0_1.SHACLObjectSet()
+    with (folder / "sbom.spdx.json").open("rb") as stream:
+        bindings.v3_0_1.JSONLDDeserializer().read(stream, objects)
+    assert not objects.missing_ids
+    names = [getattr(each, "name", None) for each in objects.foreach()]
+    for name in ("model.safetensors", "code/digits.py", "data/digits.csv.gz"):
+        assert names.count(name) == 1
+
+
 def test_inspect_agrees_with_it(folder: Path) -> None:
     inspection = inspect(folder)
     assert inspection.model.release["name"] == "digits"

@@ -112,6 +112,20 @@ def test_check_for_ci(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> Non
     assert all(line.startswith("::") for line in lines)
 
 
+def test_check_names_the_lines_of_warnings(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    path = tmp_path / "twice.yml"
+    path.write_text(model_yaml([*REQUIRED_3, "Model card"], {"distribution": {"name": "MIT"}}))
+    assert main(["check", "--at-least", "III", "--format", "github", str(path)]) == 0
+    first, *others = capsys.readouterr().out.splitlines()
+    assert ",line=" in first
+    assert "'Model card' is listed again" in first
+    assert all(",line=" in line for line in others if line.startswith("::warning"))
+    assert main(["check", "--at-least", "III", str(path)]) == 0
+    assert "'Model card' is listed again" in capsys.readouterr().out
+
+
 def test_inspect_command(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     folder = write(tmp_path / "tiny-net", FULL)
     target = tmp_path / "mof.yml"
