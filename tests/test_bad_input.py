@@ -124,14 +124,42 @@ LOOKUPS: dict[str, Callable[[Any], Any]] = {
     ("name", "value"), [("gather", 7), ("gather", -9), ("embedding", 5), ("cross_entropy", 10)]
 )
 def test_an_index_out_of_range_in_a_tensor(name: str, value: int, every_device: str) -> None:
-    """Known only on the device: raised when it is computed, naming the line that recorded it."""
+    """Not known yet: raised when it is computed, naming the line that recorded it."""
     with torch.device(every_device):
         good = torch.ones(4).cumsum(0)
-        index = torch.tensor([0, value])
+        index = torch.tensor([0, value]) + 0
         with pytest.raises(IndexError, match=r"out of (range|bounds)") as caught:
             LOOKUPS[name](index).tolist()
         assert "test_bad_input.py" in str(caught.value)
         assert good.tolist() == [1.0, 2.0, 3.0, 4.0]
+
+
+@pytest.mark.parametrize("name", LOOKUPS)
+def test_an_index_that_is_known_is_checked_at_the_call(name: str) -> None:
+    with pytest.raises(IndexError, match=r"out of (range|bounds)"):
+        LOOKUPS[name](torch.tensor([0, 12]))
+
+
+def test_a_bad_label_leaves_the_model_as_it_was() -> None:
+    model = nn.Linear(4, 3)
+    optimizer = torch.optim.SGD(model.parameters(), lr=0.1)
+    before = model.weight.tolist()
+
+    def step() -> None:
+        loss = nn.functional.cross_entropy(model(torch.ones(2, 4)), torch.tensor([1, 3]))
+        loss.backward()
+        optimizer.step()
+
+    with pytest.raises(IndexError, match="Target 3 is out of bounds"):
+        step()
+    assert model.weight.tolist() == before
+
+
+def test_an_ignored_label_may_be_out_of_range() -> None:
+    scores = torch.ones(2, 4)
+    assert nn.functional.cross_entropy(scores, torch.tensor([1, -100])).isfinite()
+    with pytest.raises(IndexError, match="Target -1 is out of bounds"):
+        nn.functional.cross_entropy(scores, torch.tensor([1, -1]))
 
 
 @pytest.mark.parametrize("operation", ["//", "%"])

@@ -2,7 +2,8 @@
 
 The target's class is picked by comparing it with 0, 1, 2, …, so that the softmax, the choice and
 the mean are one pass over rows, forward and backward: nothing is gathered or scattered. A target
-out of range raises IndexError when the loss is computed.
+out of range raises IndexError: at the call where the target is known, else when the loss is
+computed.
 """
 
 from __future__ import annotations
@@ -11,6 +12,7 @@ from flambeau.graph import build as b
 from flambeau.graph.dtype import int64, uint8
 from flambeau.graph.node import Node
 from flambeau.ops.axes import title
+from flambeau.ops.bounds import check_bounds
 from flambeau.ops.composite import composite
 from flambeau.ops.loss import reduced, reduction_of
 from flambeau.ops.norm import wide
@@ -132,8 +134,8 @@ def _nll(
     return _losses(x, chosen, factors, 0.0, reduction)
 
 
-def _check_classes(input: Tensor, target: Tensor, weight: Tensor | None) -> None:
-    """Raises ValueError and RuntimeError as PyTorch does."""
+def _check_classes(input: Tensor, target: Tensor, weight: Tensor | None, ignore_index: int) -> None:
+    """Raises ValueError, RuntimeError and IndexError as PyTorch does."""
     shape, wanted = input._type.shape, target._type.shape
     if len(wanted) > 1 and len(shape) == 2:
         raise RuntimeError("0D or 1D target tensor expected, multi-target not supported")
@@ -142,6 +144,7 @@ def _check_classes(input: Tensor, target: Tensor, weight: Tensor | None) -> None
     if not shape:
         raise RuntimeError("0-d input: expected (C), (N, C) or (N, C, d1, …)")
     classes = shape[_axis(len(shape))]
+    check_bounds(target, 0, classes, OUT_OF_BOUNDS, ignored=ignore_index)
     if weight is not None and weight._type.shape != (classes,):
         raise RuntimeError(
             f"weight tensor should be defined either for all {classes} classes or no classes but "
@@ -179,8 +182,8 @@ def cross_entropy(
 
     input (c), (n, c) or (n, c, d1, …) logits; target the same without c as int64 classes, or of
     the same shape as probabilities. weight (c) rescales classes. Rows whose target is ignore_index
-    do not count; the mean over no rows is NaN. A class out of range raises IndexError when the
-    loss is computed.
+    do not count; the mean over no rows is NaN. A class out of range raises IndexError, at the
+    call where the target is known, else when the loss is computed.
     """
     reduction = reduction_of(size_average, reduce, reduction)
     if not 0.0 <= label_smoothing <= 1.0:
@@ -188,7 +191,7 @@ def cross_entropy(
     smoothing = float(label_smoothing)
     if target._type.dtype.is_floating_point and target._type.shape == input._type.shape:
         return _cross_entropy_probabilities(input, target, weight, reduction, smoothing)
-    _check_classes(input, target, weight)
+    _check_classes(input, target, weight, ignore_index)
     return _cross_entropy(input, target, weight, int(ignore_index), reduction, smoothing)
 
 
@@ -203,5 +206,5 @@ def nll_loss(
 ) -> Tensor:
     """-input at the target's class, where input holds log-probabilities: see cross_entropy."""
     reduction = reduction_of(size_average, reduce, reduction)
-    _check_classes(input, target, weight)
+    _check_classes(input, target, weight, ignore_index)
     return _nll(input, target, weight, int(ignore_index), reduction)

@@ -7,6 +7,7 @@ from typing import Any
 from flambeau.graph import build as b
 from flambeau.graph import op
 from flambeau.graph.dtype import int32, int64
+from flambeau.ops.bounds import check_bounds
 from flambeau.ops.composite import composite
 from flambeau.ops.gather import OUT_OF_RANGE
 from flambeau.ops.norm import wide
@@ -57,7 +58,7 @@ def embedding(
 
     The row padding_idx gets no gradient. With max_norm the rows that are used are first scaled
     down in place. sparse=True gives a dense gradient of the same values. A number out of range
-    raises IndexError when the rows are computed.
+    raises IndexError, at the call where the input is known, else when the rows are computed.
     """
     if weight.ndim != 2:
         raise RuntimeError("'weight' must be 2-D")
@@ -79,6 +80,7 @@ def embedding(
         if not -count <= padding_idx < count:
             raise AssertionError("Padding_idx must be within num_embeddings")
         padding_idx += count if padding_idx < 0 else 0
+    check_bounds(input, 0, count, OUT_OF_RANGE)
     places: Any = input
     if input._type.dtype is not int64:
         places = record(op.CAST, (input,), (int64,))

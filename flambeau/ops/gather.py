@@ -13,6 +13,7 @@ from flambeau.graph import op
 from flambeau.graph.dtype import bool_, int32, int64
 from flambeau.graph.node import Node, Shape
 from flambeau.ops.axes import axis_of, title
+from flambeau.ops.bounds import check_bounds
 from flambeau.ops.composite import composite
 from flambeau.ops.places import checked, put_places, wrapped
 from flambeau.ops.promote import number_node
@@ -83,11 +84,14 @@ def _check_gather(input: Tensor, axis: int, index: Tensor, function: str) -> Non
 def gather(input: Tensor, dim: int, index: Tensor, *, sparse_grad: bool = False) -> Tensor:
     """result[i][j] = input[i][index[i][j]] for dim 1, and so for every dim.
 
-    An index out of range raises IndexError when the result is computed.
+    An index out of range raises RuntimeError, or IndexError where the index itself is computed
+    later.
     """
     places = _index64(index, "gather")
     axis = axis_of(dim, input.ndim)
     _check_gather(input, axis, places, "gather")
+    if input.ndim:
+        check_bounds(index, axis, input._type.shape[axis], error=RuntimeError)
     if not input.ndim:
         return reshape(gather(reshape(input, (1,)), 0, reshape(places, (-1,))), index._type.shape)
     if not places.ndim:
@@ -153,6 +157,7 @@ def _scatter(
             f"apart from dimension {axis} and to be no larger size than src "
             f"{list(source._type.shape)}"
         )
+    check_bounds(index, axis, shape[axis], error=RuntimeError)
     return scatter_along(input, places, source, axis, mode)
 
 
@@ -253,7 +258,9 @@ def index_select(input: Tensor, dim: int, index: Tensor) -> Tensor:
     places = _vector(index, "index_select")
     if not input.ndim:
         return reshape(index_select(reshape(input, (1,)), 0, places), ())
-    return record(op.GATHER, (input, places), (axis_of(dim, input.ndim), OUT_OF_RANGE))
+    axis = axis_of(dim, input.ndim)
+    check_bounds(index, axis, input._type.shape[axis], OUT_OF_RANGE)
+    return record(op.GATHER, (input, places), (axis, OUT_OF_RANGE))
 
 
 def _put(
@@ -275,6 +282,7 @@ def _put(
             f"{function}(): Number of indices ({places._type.size}) should be equal to "
             f"source.size(dim): ({given}), for dim: {axis}"
         )
+    check_bounds(index, axis, input._type.shape[axis])
     return record(op.SCATTER, (input, places, source), (axis, mode))
 
 

@@ -11,6 +11,7 @@ from flambeau.graph import op
 from flambeau.graph.dtype import bool_, int64, uint8
 from flambeau.graph.node import Node, Shape
 from flambeau.graph.shapes import broadcast
+from flambeau.ops.bounds import check_bounds
 from flambeau.ops.composite import composite
 from flambeau.tensor.record import copied, derive, record
 from flambeau.tensor.tensor import Tensor
@@ -41,6 +42,7 @@ def places_of(shape: Shape, advanced: Sequence[tuple[int, Tensor]], device: str)
             axes.extend(range(axis, axis + index.ndim))
             indices.extend([Tensor._from_numpy(each, device, copy=False) for each in found])
         else:
+            check_bounds(index, axis, shape[axis], least=-shape[axis])
             axes.append(axis)
             indices.append(index)
     nodes = [_moved(each._read(), device) for each in indices]

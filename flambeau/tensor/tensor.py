@@ -26,7 +26,7 @@ from flambeau.tensor.record import check_dtype, derive
 from flambeau.tensor.size import Size
 from flambeau.tensor.view import View, contiguous_strides
 
-_HOST = frozenset({"cpu", "reference"})
+HOST = frozenset({"cpu", "reference"})
 
 
 class Storage:
@@ -202,7 +202,7 @@ class Tensor(Attached):
             )
         held = self._storage.node
         where = devices.get(held.device)
-        if self._view is not None and held.device not in _HOST:
+        if self._view is not None and held.device not in HOST:
             seen = _through(self._value_node(), self._view)
             flush.flush([seen])
             return where.to_numpy(seen.buffer)
