@@ -12,11 +12,11 @@ import re
 import shutil
 import subprocess
 import sys
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
-from pathlib import Path
+from pathlib import Path, PurePosixPath
 from typing import Any, Final, Literal
 
 from flambeau.openness import record_format as layout
@@ -227,6 +227,7 @@ class _Writer:
         self.license_texts: dict[str, Path | str] = {}
         self.components: dict[str, dict[str, Any]] = {}
         self.data: list[dict[str, Any]] = []
+        self.code: set[str] = set()
 
     def add(self, component: str, files: Sequence[str], license_name: str = "") -> None:
         known = self.components.setdefault(component, {"license": "", "files": []})
@@ -242,6 +243,7 @@ class _Writer:
                 source = layout.inside(self.root, name)
                 self._copy(source, self.folder / layout.CODE / name)
             self.add(component, [f"{layout.CODE}/{name}" for name in names])
+            self.code.update(names)
 
     def add_data(self, sources: Sequence[DataSource]) -> None:
         for source in sources:
@@ -376,7 +378,7 @@ class _Writer:
             "files": {n: {"sha256": h, "bytes": size} for n, (h, size) in hashes.items()},
             "tensors": {name: tensor_hashes(self.folder / name) for name in weights},
             "checkpoints": run.checkpoints,
-            "code": commit_of(self.root),
+            "code": commit_of(self.root, self.code),
             "data": self.data,
             "environment": environment(),
             "device": run.device_facts or {"kind": f"{platform.machine()} cpu", "plans": []},
@@ -406,14 +408,23 @@ def _expand(path: Path) -> Iterator[tuple[Path, str]]:
         raise OpennessError("no such data", str(path))
 
 
-def commit_of(root: Path) -> dict[str, Any]:
-    """The git commit of a folder and whether its files differ from it; empty outside of git."""
+def commit_of(root: Path, names: Iterable[str]) -> dict[str, Any]:
+    """The git commit of code files, and whether they differ from it; nothing outside of git.
+
+    Files that git does not know, such as those of a package installed inside somebody's checkout,
+    have no commit, wherever they lie.
+    """
+    unknown = {"commit": None, "is_changed": None}
+    wanted = {PurePosixPath(name).as_posix() for name in names}
     try:
         commit = _git(root, "rev-parse", "HEAD")
+        tracked = set(_git(root, "ls-files", "-z", "--", ".").split("\0")) & wanted
         changed = _git(root, "status", "--porcelain", "--", ".")
     except (OSError, subprocess.CalledProcessError, subprocess.TimeoutExpired):
-        return {"commit": None, "is_changed": None}
-    return {"commit": commit.strip(), "is_changed": bool(changed.strip())}
+        return unknown
+    if not tracked:
+        return unknown
+    return {"commit": commit.strip(), "is_changed": bool(changed.strip()) or tracked != wanted}
 
 
 def _git(root: Path, *arguments: str) -> str:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 import shutil
 import subprocess
 import sys
@@ -18,7 +19,7 @@ from flambeau.openness.cli import main
 from flambeau.openness.errors import OpennessError
 from flambeau.openness.inspection import inspect
 from flambeau.openness.profiles import evaluate
-from flambeau.openness.recording import DataSource, record, save_safetensors
+from flambeau.openness.recording import DataSource, commit_of, record, save_safetensors
 from flambeau.openness.reproduction import reproduce
 from flambeau.openness.tensors import compare_files, tensor_hashes
 from flambeau.openness.verification import verify
@@ -296,6 +297,30 @@ def test_record_with_little_evidence_claims_little(tmp_path: Path) -> None:
     assert result.is_proved, result.as_text()
     claim = layout.read_record(folder)["claim"]
     assert (claim["mot"], claim["strict"]) == (0, 0)
+
+
+def test_the_commit_is_that_of_the_code(tmp_path: Path) -> None:
+    if shutil.which("git") is None:
+        pytest.skip("needs git")
+
+    def git(*arguments: str) -> None:
+        who = ["-c", "user.name=a", "-c", "user.email=a@example.org"]
+        subprocess.run(["git", "-C", str(tmp_path), *who, *arguments], check=True)
+
+    (tmp_path / "train.py").write_text("a = 1\n")
+    (tmp_path / ".gitignore").write_text("venv/\n")
+    (tmp_path / "venv").mkdir()
+    (tmp_path / "venv" / "train.py").write_text("a = 1\n")
+    git("init", "-q")
+    git("add", "train.py", ".gitignore")
+    git("commit", "-qm", "code")
+    found = commit_of(tmp_path, ["train.py"])
+    assert re.fullmatch("[0-9a-f]{40}", found["commit"])
+    assert not found["is_changed"]
+    assert commit_of(tmp_path / "venv", ["train.py"])["commit"] is None
+    assert commit_of(tmp_path, ["train.py", "venv/train.py"])["is_changed"]
+    (tmp_path / "train.py").write_text("a = 2\n")
+    assert commit_of(tmp_path, ["train.py"])["is_changed"]
 
 
 def test_comparing_tensors(tmp_path: Path) -> None:
