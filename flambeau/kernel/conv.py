@@ -88,7 +88,7 @@ def _forward(
         return product(lowering, a, masked(lowering, b, inside, guard), node)
 
     wide = accumulator(node.dtype)
-    total = yield from lowering.fold("add", wide, weight.shape[1:], make)
+    total = yield from lowering.fold("add", wide, weight.shape[1:], make, product=True)
     return lowering.cast(total, node.dtype)
 
 
@@ -120,7 +120,9 @@ def _weight(lowering: Lowering, node: Node, geometry: Geometry, index: Index, gu
         return product(lowering, a, masked(lowering, b, inside, guard), node)
 
     wide = accumulator(node.dtype)
-    total = yield from lowering.fold("add", wide, (gradient.shape[0], *gradient.shape[2:]), make)
+    total = yield from lowering.fold(
+        "add", wide, (gradient.shape[0], *gradient.shape[2:]), make, product=True
+    )
     return lowering.cast(total, node.dtype)
 
 
@@ -195,7 +197,7 @@ def _input(lowering: Lowering, node: Node, geometry: Geometry, index: Index, gua
         return product(lowering, a, masked(lowering, b, inside, guard), node)
 
     counts = [phase.taps for phase in phases]
-    total = yield from lowering.fold("add", wide, (outputs, *counts), make)
+    total = yield from lowering.fold("add", wide, (outputs, *counts), make, product=True)
     return lowering.cast(total, node.dtype)
 
 

@@ -76,6 +76,9 @@ class Fold(Statement):
     kind is "add", "mul" or "max" (NaN wins). `dtype` is the accumulator's and the result's; `value`
     has the same. The order of accumulation is the renderer's, but fixed: it depends on extents
     only, never on threads. With a `body` (a scan) the order is strictly that of the axes.
+
+    `product` marks the sum of a MATMUL or CONV: `value` is a MUL of its operands' elements. Such
+    sums may have an order of their own, and have the same one whatever the domain is.
     """
 
     axes: tuple[Axis, ...]
@@ -83,6 +86,7 @@ class Fold(Statement):
     value: Value
     dtype: DType
     body: tuple[Statement, ...] = ()
+    product: bool = False
 
 
 @dataclass(eq=False, slots=True)

@@ -9,7 +9,6 @@ from flambeau.graph import op
 DEAR = frozenset({op.EXP, op.LOG, op.SIN, op.DIV, op.SQRT, op.IDIV, op.MOD})
 """Elementwise operations that cost several times as much as an addition."""
 
-
 FEWEST = 4
 """Every operation can be computed by kernels of so many buffers: three operands and a result."""
 
@@ -19,18 +18,19 @@ class Limits:
     """Bounds of one kernel, and of what is split and recomputed.
 
     buffers: at most so many buffers in a kernel; 4 or more. values: at most about so many values.
-    loop: a row kernel needs so many rows, unless the whole array has at most `small` elements; a
-    reduction with fewer results is computed in two stages, the first with about `parallel` results.
-    matmul, conv: how costly an operand may be that is computed where a matrix product or a
-    convolution reads it. recompute: how costly a value may be that several kernels compute again
-    rather than load.
+    loop: a row kernel needs so many rows, unless the whole array has at most `small` elements.
+    long, part: a reduction over more than `long` elements is computed in two stages, the first over
+    about `part` elements each; floating-point results depend on both. matmul, conv: how costly an
+    operand may be that is computed where a matrix product or a convolution reads it. recompute: how
+    costly a value may be that several kernels compute again rather than load.
     """
 
     buffers: int = 24
     values: int = 300
-    parallel: int = 64
     loop: int = 16
     small: int = 16384
+    long: int = 131072
+    part: int = 16384
     matmul: int = 8
     conv: int = 4
     recompute: int = 40

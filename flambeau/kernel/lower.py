@@ -240,6 +240,7 @@ class Lowering:
         dtype: DType,
         extents: Sequence[int],
         make: Callable[[Index], Generator[Request, Value, Value]],
+        product: bool = False,
     ) -> Step:
         """A Fold over new axes of `extents`; `make(indices of the axes)` is the folded value."""
         axes = tuple([Axis(extent) for extent in extents])
@@ -250,7 +251,7 @@ class Lowering:
             self.scopes.append([])
             yield from make(tuple([self.indices.axis(each) for each in again]))
             self.body.append(Loop(again, tuple(self.scopes.pop())))
-        folded = Fold(axes, kind, value, dtype)
+        folded = Fold(axes, kind, value, dtype, product=product)
         self.body.append(folded)
         return Value("result", (), dtype, folded)
 

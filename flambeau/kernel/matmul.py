@@ -23,7 +23,7 @@ def _matmul(lowering: Lowering, node: Node, index: Index, guard: Guard) -> Step:
         b = yield (right, lowering.broadcast((*batch, k, column), right), guard)
         return product(lowering, a, b, node)
 
-    total = yield from lowering.fold("add", wide, (left.shape[-1],), make)
+    total = yield from lowering.fold("add", wide, (left.shape[-1],), make, product=True)
     return lowering.cast(total, node.dtype)
 
 

@@ -163,7 +163,8 @@ class _Printer:
     def _fold(self, fold: Fold, indent: str) -> None:
         axes = " ".join(self._axis(each, "k") for each in fold.axes)
         name = self.folds[fold] = f"r{len(self.folds)}"
-        head = f"{indent}{name} = fold {fold.kind} {axes}"
+        kind = "product" if fold.product else fold.kind
+        head = f"{indent}{name} = fold {kind} {axes}"
         if fold.dtype is not fold.value.dtype:
             head += f" as {fold.dtype.name}"
         at = len(self.lines)

@@ -1,10 +1,11 @@
-"""Large reductions with few results are computed in two stages, so that threads can share them.
+"""Large reductions are computed in two stages, so that threads can share them.
 
     reduce("add", x, (0, 1)) of x [1000, 1000]
       => reduce over the second stage of reduce("add", reshape(x, (50, 20, 1000)), (1, 2))
 
-How many parts there are depends on the shape and the device's limits alone: results do not change
-with the number of threads.
+Whether, and into how many parts, depends on the extents of the reduced axes alone: neither on the
+number of threads nor on how many reductions there are. So a row's sum is the same number, to the
+last bit, alone and among others.
 """
 
 from __future__ import annotations
@@ -26,17 +27,18 @@ def splitting(limits: Limits) -> Rule:
     def split_large_reduction(rewriter: Rewriter, node: Node) -> Node | None:
         (source,) = node.inputs
         kind, axes = node.attrs
-        kept = node.type.size
-        if kept >= limits.loop or source.type.size <= limits.small:
+        extent = math.prod([source.shape[axis] for axis in axes])
+        if extent <= limits.long:
             return None
-        return _split(rewriter, node, source, kind, axes, -(-limits.parallel // kept))
+        return _split(rewriter, node, source, kind, axes, -(-extent // limits.part))
 
     return split_large_reduction
 
 
 def _split(
     rewriter: Rewriter, node: Node, source: Node, kind: str, axes: tuple[int, ...], parts: int
-) -> Node | None:
+) -> Node:
+    """Two stages, the first with about `parts` results for each of the node's."""
     wide = accumulator(node.dtype)
     whole: list[int] = []
     for axis in axes:
@@ -46,8 +48,6 @@ def _split(
         whole.append(axis)
         parts //= extent
     rest = axes[len(whole) :]
-    if not rest or (parts < 2 and not whole):
-        return None
     if source.dtype is not wide:
         source = rewriter.make(op.CAST, (source,), (wide,))
     inner = rest
@@ -70,7 +70,7 @@ def _in_parts(rewriter: Rewriter, source: Node, kind: str, axis: int, parts: int
     """`source` with an axis as two: parts, and places within a part; padded where need be."""
     extent = source.shape[axis]
     divisor = max(each for each in range(1, parts + 1) if extent % each == 0)
-    if divisor * 4 < parts:
+    if divisor == 1 or divisor * 4 < parts:
         divisor = parts
         length = -(-extent // parts)
         shape = tuple([parts * length if n == axis else m for n, m in enumerate(source.shape)])

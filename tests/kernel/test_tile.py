@@ -20,7 +20,7 @@ def load(buffer: int, *axes: Axis) -> Value:
 
 
 def kernel_of(domain: tuple[Axis, ...], a: Value, b: Value, k: Axis, **more: Any) -> Kernel:
-    fold = Fold((k,), more.get("kind", "add"), ir.apply("MUL", a, b), f32)
+    fold = Fold((k,), "add", ir.apply("MUL", a, b), f32, (), more.get("product", True))
     store = Store(2, load(2, *domain).args[0], ir.result(fold))
     extra = more.get("extra", ())
     parameters = tuple(
@@ -60,7 +60,7 @@ def test_what_is_no_product_of_matrices() -> None:
     a, b = load(0, m, k), load(1, n, k)
     assert contraction_of(kernel_of((m, n), a, load(1, m, k), k)) is None  # the same axes
     assert contraction_of(kernel_of((m, n), a, load(1, n), k)) is None  # nothing of k
-    assert contraction_of(kernel_of((m, n), a, b, k, kind="max")) is None
+    assert contraction_of(kernel_of((m, n), a, b, k, product=False)) is None  # an ordinary sum
     assert contraction_of(kernel_of((m, n), a, b, k, written=(0, 2))) is None
     assert contraction_of(kernel_of((m, n), a, b, Axis(0))) is None
     assert contraction_of(kernel_of((m, n), a, b, Axis(1))) is None

@@ -150,9 +150,8 @@ def test_kernels_of_few_buffers():
 
 def test_two_stage_sum_of_a_prime_number_of_elements():
     x = buffer(10007)
-    program = check_graph(
-        Graph((x,), (g.reduce("max", x, (0,)),)), limits=Limits(small=1000, parallel=16)
-    )
+    graph = Graph((x,), (g.reduce("max", x, (0,)),))
+    program = check_graph(graph, limits=Limits(long=1000, part=640))
     assert [launch.kernel.domain[0].extent for launch in program.launches[:1]] == [16]
 
 
@@ -160,6 +159,6 @@ def test_two_stage_sum_of_a_prime_number_of_elements():
 @pytest.mark.parametrize("kind", ["add", "mul", "max"])
 def test_two_stages_of_every_kind(kind, dtype):
     x = buffer(3, 40, 2, dtype=dtype)
-    limits = Limits(small=16, parallel=12, loop=100)
+    limits = Limits(long=100, part=10)
     program = check_graph(Graph((x,), (g.reduce(kind, x, (0, 1)),)), limits=limits)
     assert len(program.launches) == 2

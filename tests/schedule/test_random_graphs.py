@@ -176,7 +176,7 @@ def graphs(draw: Any, most: int = 14) -> Graph:
 LIMITS = [
     Limits(),
     Limits(buffers=8, values=40),
-    Limits(parallel=1000, loop=1),
+    Limits(long=4, part=2, loop=1),
     Limits(loop=1000, small=0, recompute=0),
     *[Limits(buffers=number) for number in (4, 5, 7)],
 ]
