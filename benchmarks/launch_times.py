@@ -54,7 +54,7 @@ class Ceilings:
 
     def __init__(self, compiler: Any) -> None:
         self._bandwidth: dict[int, float] = {}
-        self.flops = self._micro_kernel(compiler)
+        self.flops: float = self._micro_kernel(compiler)
 
     def bandwidth(self, nbytes: int) -> float:
         """Bytes a second where so many are touched in all."""
@@ -100,9 +100,12 @@ def nbytes_of(kernel: Kernel) -> int:
 
 def flops_of(kernel: Kernel) -> int:
     """Multiplications and additions of a matrix product or convolution; 0 for others."""
-    if kernel.contraction is None:
+    from flambeau.kernel.tile import contraction_of
+
+    contraction = contraction_of(kernel)
+    if contraction is None:
         return 0
-    steps = math.prod(axis.extent for axis in kernel.contraction.fold.axes)
+    steps = math.prod(axis.extent for axis in contraction.fold.axes)
     return 2 * steps * math.prod(axis.extent for axis in kernel.domain)
 
 

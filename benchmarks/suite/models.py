@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 from typing import Any
 
 import flambeau as torch
@@ -11,7 +12,7 @@ from flambeau.nn import functional as F  # noqa: N812  # as everyone calls it
 
 def mlp(sizes: tuple[int, ...], activation: Any = nn.ReLU) -> Any:
     layers: list[Any] = []
-    for into, out in zip(sizes, sizes[1:], strict=False):
+    for into, out in itertools.pairwise(sizes):
         layers += [nn.Linear(into, out), activation()]
     return nn.Sequential(*layers[:-1])
 
@@ -152,7 +153,7 @@ class UNet(nn.Module):
     def __init__(self, width: int, depth: int, classes: int = 2) -> None:
         super().__init__()
         widths = [width << level for level in range(depth + 1)]
-        pairs = list(zip(widths, widths[1:], strict=False))
+        pairs = list(itertools.pairwise(widths))
         self.first = _double(1, width)
         self.down = nn.ModuleList([_double(a, b) for a, b in pairs])
         self.up = nn.ModuleList([nn.ConvTranspose2d(b, a, 2, 2) for a, b in reversed(pairs)])

@@ -9,7 +9,6 @@ from typing import Any
 import numpy
 
 import flambeau as torch
-
 from benchmarks.suite import models
 from benchmarks.suite.registry import add, done, normal, same_start
 

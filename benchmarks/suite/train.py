@@ -6,10 +6,9 @@ from collections.abc import Callable
 from typing import Any
 
 import flambeau as torch
-from flambeau.nn import functional as F  # noqa: N812  # as everyone calls it
-
 from benchmarks.suite import models
 from benchmarks.suite.registry import Training, add, integers, normal, same_start
+from flambeau.nn import functional as F  # noqa: N812  # as everyone calls it
 
 optim = torch.optim
 
@@ -85,9 +84,7 @@ def train_lstm(words: int, width: int, layers: int, length: int, batch: int) -> 
     return _training(model, loss, optim.Adam(model.parameters()))
 
 
-def train_gpt(
-    words: int, length: int, width: int, heads: int, layers: int, batch: int
-) -> Training:
+def train_gpt(words: int, length: int, width: int, heads: int, layers: int, batch: int) -> Training:
     model = models.GPT(words, length, width, heads, layers)
     x, target = (integers(words, batch, length, seed=seed) for seed in (0, 1))
 
@@ -199,5 +196,9 @@ add(
     tiny={"nodes": 9, "edges": 14, "features": 5, "hidden": 4},
 )
 add(
-    "train", "tiny MLP 4-64-64-2, batch 32, Adam", train_tiny, sizes={"batch": 32}, tiny={"batch": 4}
+    "train",
+    "tiny MLP 4-64-64-2, batch 32, Adam",
+    train_tiny,
+    sizes={"batch": 32},
+    tiny={"batch": 4},
 )
