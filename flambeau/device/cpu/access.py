@@ -6,18 +6,43 @@ from abc import ABC, abstractmethod
 from typing import NamedTuple
 
 from flambeau.device.cpu import convert, elementwise
-from flambeau.device.cpu.emit import Emitter, Operand, suffix_of
+from flambeau.device.cpu.emit import (
+    Emitter,
+    Operand,
+    known_lanes,
+    mask_literal,
+    suffix_of,
+    vector_literal,
+)
 from flambeau.graph.dtype import DType
 from flambeau.kernel.ir import Value
 
+NEAR = 4
+"""How many times as many elements as there are lanes are read at once, at most."""
+
 
 class Address(NamedTuple):
-    """element = base + step·lane + offsets[lane]; the offsets are a vector of i64, or None."""
+    """element = base + offsets[lane] + others[lane]: `offsets` are known (None: all 0), `others` a
+    vector of i64, or None."""
 
     base: str
-    step: int
-    offsets: str | None
+    offsets: tuple[int, ...] | None
+    others: str | None
     lanes: int
+
+    @property
+    def scalar(self) -> bool:
+        """Whether all lanes are at one element."""
+        return self.offsets is None and self.others is None
+
+    @property
+    def step(self) -> int | None:
+        """By how much the address grows from lane to lane; None where not by equal steps."""
+        if self.others is not None or self.offsets is None:
+            return None
+        first = self.offsets[1] - self.offsets[0]
+        even = all(each == first * lane for lane, each in enumerate(self.offsets))
+        return first if even else None
 
 
 def linear_terms(index: Value) -> tuple[int, list[tuple[Value, int]]]:
@@ -96,7 +121,7 @@ class Access(ABC):
         found = scopes[top].addresses.get(index)
         if found is not None:
             return found
-        total = Address(str(constant), 0, None, 1)
+        total = Address(str(constant), None, None, 1)
         for level in sorted(levels):
             with self.emitter.at(level):
                 total = self._add_terms(total, levels[level])
@@ -105,24 +130,24 @@ class Access(ABC):
 
     def _add_terms(self, total: Address, terms: list[tuple[Operand, int]]) -> Address:
         emitter = self.emitter
-        base, step, offsets, lanes = total
+        base, offsets, others, lanes = total
         for operand, factor in terms:
             lanes = max(lanes, operand.lanes)
-            if operand.lanes == 1 or operand.step:
-                part = operand.name
-                if factor != 1:
-                    part = emitter.let(f"mul nsw i64 {part}, {factor}")
-                base = part if base == "0" else emitter.let(f"add nsw i64 {base}, {part}")
-                step += operand.step * factor
+            if operand.lanes == 1 or operand.offsets:
+                base = emitter.plus(base, emitter.times(operand.name, factor))
+                if operand.offsets:
+                    before = offsets or (0,) * lanes
+                    pairs = zip(before, operand.offsets, strict=True)
+                    offsets = tuple([first + each * factor for first, each in pairs])
             else:
                 kind = f"<{lanes} x i64>"
                 part = operand.name
                 if factor != 1:
                     part = emitter.let(f"mul nsw {kind} {part}, splat (i64 {factor})")
-                offsets = (
-                    part if offsets is None else emitter.let(f"add nsw {kind} {offsets}, {part}")
-                )
-        return Address(base, step, offsets, lanes)
+                if others is not None:
+                    part = emitter.let(f"add nsw {kind} {others}, {part}")
+                others = part
+        return Address(base, offsets if any(offsets or ()) else None, others, lanes)
 
     def pointer(self, buffer: int, dtype: DType, base: str) -> str:
         kind = convert.access_type(dtype)
@@ -133,15 +158,13 @@ class Access(ABC):
         emitter = self.emitter
         first = self.pointer(buffer, dtype, address.base)
         kind = convert.access_type(dtype)
-        offsets = address.offsets
-        if address.step or offsets is None:
-            steps = ", ".join(f"i64 {address.step * lane}" for lane in range(lanes))
-            offsets = (
-                f"<{steps}>"
-                if offsets is None
-                else emitter.let(f"add <{lanes} x i64> {offsets}, <{steps}>")
+        places = address.others
+        if address.offsets is not None:
+            known = vector_literal("i64", address.offsets)
+            places = (
+                known if places is None else emitter.let(f"add <{lanes} x i64> {places}, {known}")
             )
-        return emitter.let(f"getelementptr {kind}, ptr {first}, <{lanes} x i64> {offsets}")
+        return emitter.let(f"getelementptr {kind}, ptr {first}, <{lanes} x i64> {places}")
 
     # loads
 
@@ -152,24 +175,17 @@ class Access(ABC):
             valid = None
         dtype, buffer = value.dtype, int(value.payload)
         lanes = max(address.lanes, 1 if valid is None else valid.lanes)
-        if not address.step and address.offsets is None:
+        if address.scalar:
             return self._load_scalar(buffer, dtype, address.base, valid)
         mask = self._mask(valid, lanes)
-        kind = convert.access_type(dtype)
-        whole = f"<{lanes} x {kind}>"
-        if address.step == 1 and address.offsets is None:
+        step = address.step
+        if step == 1:
             raw = self._load_run(buffer, dtype, address.base, lanes, mask)
-        elif address.step == -1 and address.offsets is None and mask is None:
-            start = self.emitter.let(f"sub nsw i64 {address.base}, {lanes - 1}")
-            run = self._load_run(buffer, dtype, start, lanes, None)
-            order = ", ".join(f"i32 {lane}" for lane in reversed(range(lanes)))
-            raw = self.emitter.let(
-                f"shufflevector {whole} {run}, {whole} poison, <{lanes} x i32> <{order}>"
-            )
-        elif 2 <= address.step <= 4 and address.offsets is None and dtype.itemsize >= 4:
-            raw = self._load_stepping(buffer, dtype, address, lanes, mask)
+        elif step in (2, 3, 4) and dtype.itemsize >= 4:
+            raw = self._load_stepping(buffer, dtype, address.base, step, lanes, mask)
         else:
-            raw = self._gather(buffer, dtype, address, lanes, mask)
+            near = self._load_near(buffer, dtype, address, lanes, mask)
+            raw = near or self._gather(buffer, dtype, address, lanes, mask)
         return Operand(convert.from_memory(self.emitter, raw, dtype, lanes), dtype, lanes)
 
     def _mask(self, valid: Operand | None, lanes: int) -> str | None:
@@ -214,26 +230,52 @@ class Access(ABC):
         )
 
     def _load_stepping(
-        self, buffer: int, dtype: DType, address: Address, lanes: int, mask: str | None
+        self, buffer: int, dtype: DType, base: str, step: int, lanes: int, mask: str | None
     ) -> str:
         """Every second (third, fourth) element of a longer run, of which only those are touched."""
-        emitter, step = self.emitter, address.step
+        emitter = self.emitter
         kind = convert.access_type(dtype)
         every = lanes * step
         if mask is None:
-            bits = ", ".join("i1 false" if n % step else "i1 true" for n in range(every))
-            mask = f"<{bits}>"
+            mask = mask_literal(n % step == 0 for n in range(every))
         else:
             order = ", ".join(f"i32 {lanes if n % step else n // step}" for n in range(every))
             mask = emitter.let(
                 f"shufflevector <{lanes} x i1> {mask}, <{lanes} x i1> zeroinitializer, "
                 f"<{every} x i32> <{order}>"
             )
-        raw = self._load_run(buffer, dtype, address.base, every, mask)
+        raw = self._load_run(buffer, dtype, base, every, mask)
         order = ", ".join(f"i32 {n * step}" for n in range(lanes))
         return emitter.let(
             f"shufflevector <{every} x {kind}> {raw}, <{every} x {kind}> poison, "
             f"<{lanes} x i32> <{order}>"
+        )
+
+    def _load_near(
+        self, buffer: int, dtype: DType, address: Address, lanes: int, mask: str | None
+    ) -> str | None:
+        """Lanes at known places near each other: what lies between them is read and shuffled.
+
+        None where the places are not known, are far apart, or it is not known which lanes count.
+        """
+        known = known_lanes(mask, lanes)
+        if address.offsets is None or address.others is not None or known is None:
+            return None
+        offsets = [each for each, counts in zip(address.offsets, known, strict=True) if counts]
+        low, span = min(offsets), max(offsets) - min(offsets) + 1
+        if span > NEAR * lanes:
+            return None
+        emitter = self.emitter
+        wide = max(2, 1 << (span - 1).bit_length())
+        bits = None if span == wide else mask_literal(n < span for n in range(wide))
+        base = emitter.plus(address.base, low)
+        raw = self._load_run(buffer, dtype, base, wide, bits)
+        whole = f"<{wide} x {convert.access_type(dtype)}>"
+        pairs = zip(address.offsets, known, strict=True)
+        places = [str(each - low) if counts else "poison" for each, counts in pairs]
+        order = ", ".join(f"i32 {each}" for each in places)
+        return emitter.let(
+            f"shufflevector {whole} {raw}, {whole} poison, <{lanes} x i32> <{order}>"
         )
 
     def _gather(
@@ -269,7 +311,7 @@ class Access(ABC):
         lanes = max(address.lanes, operand.lanes, 1 if valid is None else valid.lanes)
         if valid is not None and valid.name == "true":
             valid = None
-        if not address.step and address.offsets is None:
+        if address.scalar:
             if lanes > 1:
                 raise AssertionError("several lanes store into one element")
             self._store_scalar(buffer, dtype, address.base, operand, valid, combine)
@@ -277,7 +319,7 @@ class Access(ABC):
         emitter = self.emitter
         mask = self._mask(valid, lanes)
         name = emitter.spread(operand, lanes)
-        run = address.step == 1 and address.offsets is None
+        run = address.step == 1
         if combine is not None:
             raw = (
                 self._load_run(buffer, dtype, address.base, lanes, mask)

@@ -10,11 +10,12 @@ from __future__ import annotations
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from functools import lru_cache
+from math import prod
 
-from flambeau.device.cpu.access import linear_terms
+from flambeau.device.cpu.access import NEAR, linear_terms
 from flambeau.device.cpu.values import Values
 from flambeau.kernel.ir import Axis, Check, Fold, Kernel, Loop, Sort, Statement, Store, Value
-from flambeau.kernel.tile import is_product
+from flambeau.kernel.tile import factor_axes
 from flambeau.kernel.tile import reachable as reachable_values
 
 LANES = 16
@@ -28,10 +29,49 @@ _HEAVY = frozenset({"EXP", "LOG", "SIN"})
 
 
 @dataclass(frozen=True)
-class Choice:
-    """The domain's vector axis (or None: each statement has its own), and estimated work."""
+class Run:
+    """Neighbouring axes whose points run in lanes, row by row: `count` steps of the first axis,
+    all of the others. Lanes beyond those points are masked."""
 
-    axis: Axis | None
+    axes: tuple[Axis, ...]
+    count: int
+    lanes: int
+
+    @property
+    def inner(self) -> int:
+        """Points of the axes behind the first."""
+        return prod(axis.extent for axis in self.axes[1:])
+
+    @property
+    def extent(self) -> int:
+        """Of the first axis."""
+        return self.axes[0].extent
+
+    def offsets(self) -> list[tuple[int, ...]]:
+        """By how much each axis is ahead in each lane. Lanes too many count on, as if the first
+        axis were longer."""
+        result = []
+        inner = self.inner
+        for axis in self.axes:
+            if axis is not self.axes[0]:
+                inner //= axis.extent
+            most = axis.extent if axis is not self.axes[0] else self.lanes
+            result.append(tuple([lane // inner % most for lane in range(self.lanes)]))
+        return result
+
+    @property
+    def vectors(self) -> float:
+        """How many vectors of LANES the points take; short ones are not worth as much."""
+        if len(self.axes) == 1:
+            return max(1.0, -(-self.extent // LANES)) + 0.25
+        return -(-self.extent // self.count) * max(1.0, self.lanes / LANES) + 0.25
+
+
+@dataclass(frozen=True)
+class Choice:
+    """What of the domain runs in lanes (None: each statement has lanes of its own); its work."""
+
+    run: Run | None
     cost: float
     down: Axis | None = None  # with `turned`: the other axis of squares
     turned: tuple[Value, ...] = ()  # loads that run along `down`
@@ -80,7 +120,7 @@ class Chooser:
         self.values = values
         self._cheap: frozenset[Value] = frozenset()  # loads that are turned
         self.products: set[Fold] = set()  # folds that are summed as matrix products are
-        self._lanes: dict[Fold, Axis | None] = {}
+        self._lanes: dict[Fold, Run | None] = {}
         self._decide(kernel.body, kernel.domain)
 
     def _decide(self, body: Sequence[Statement], around: tuple[Axis, ...]) -> None:
@@ -92,36 +132,32 @@ class Chooser:
                 self._lanes[each] = self._order(each, around)
             self._decide(each.body, (*around, *each.axes))
 
-    def _order(self, fold: Fold, around: tuple[Axis, ...]) -> Axis | None:
+    def _order(self, fold: Fold, around: tuple[Axis, ...]) -> Run | None:
         """Lanes where that is the best for this Fold by itself, whatever the extents around it:
         a row's sum must not depend on how many rows there are."""
         if fold.body or any(axis.extent == 0 for axis in fold.axes):
             return None
-        if is_product(fold):
+        if factor_axes(fold, around) is not None:
             self.products.add(fold)
             return None
         best = self._cost(fold, None, 1.0)
         for axis in around:
             if axis.extent > 1 and self._runs_along(fold, axis):
-                best = min(best, self._cost(fold, axis, 1.0) / min(axis.extent, LANES))
+                run = Run((axis,), LANES, LANES)
+                best = min(best, self._cost(fold, run, 1.0) / min(axis.extent, LANES))
         choice = None
-        for axis in fold.axes:
-            if axis.extent >= LANES // 2 and (cost := self._cost(fold, axis, 1.0)) < best:
-                best, choice = cost, axis
+        values = reachable([fold])
+        for run in (*_single(fold.axes, values), *_several(fold.axes, values)):
+            points = run.extent * run.inner
+            if points >= LANES // 2 and (cost := self._cost(fold, run, 1.0)) < best:
+                best, choice = cost, run
         return choice
 
     def _runs_along(self, fold: Fold, axis: Axis) -> bool:
-        """Whether what a Fold reads along its own axes lies along another axis, too, and the rest
-        does or does not change with it. Then that axis is hardly one that counts samples."""
+        """Whether all that a Fold reads lies along an axis, or does not change with it. Then that
+        axis is hardly one that counts samples."""
         loads = [each for each in reachable_values([fold.value]) if each.op == "load"]
-        steps = set(fold.axes)
-        along = False
-        for each in loads:
-            grows = factor(each.args[0], axis, self.values)
-            if grows not in (0, 1):
-                return False
-            along = along or bool(grows and self.values.dependencies(each) & steps)
-        return along
+        return all(factor(each.args[0], axis, self.values) in (0, 1) for each in loads)
 
     def _fixed(self, body: Sequence[Statement]) -> bool:
         """Whether a Fold in here has lanes of its own, and the order of its sum matters."""
@@ -144,14 +180,19 @@ class Chooser:
         best = Choice(None, own)
         if any(isinstance(each, Sort) for each in body) or self._fixed(body):
             return best
-        for axis in reversed(self.kernel.domain):
-            down, turned = self._turned(axis)
+        values = reachable(body)
+        for run in _single(self.kernel.domain[::-1], values):
+            down, turned = self._turned(run.axes[0])
             self._cheap = frozenset(turned)
-            cost = sum(
-                self._cost(each, axis, points / axis.extent * _vectors(axis)) for each in body
-            )
+            cost = sum(self._cost(each, run, points / run.extent * run.vectors) for each in body)
             if cost < best.cost:
-                best = Choice(axis, cost, down, turned)
+                best = Choice(run, cost, down, turned)
+        self._cheap = frozenset()
+        for run in _several(self.kernel.domain, values):
+            around = points / (run.extent * run.inner) * run.vectors
+            cost = sum(self._cost(each, run, around) for each in body)
+            if cost < best.cost:
+                best = Choice(run, cost)
         return best
 
     def _turned(self, axis: Axis) -> tuple[Axis | None, tuple[Value, ...]]:
@@ -179,15 +220,15 @@ class Chooser:
         (down, _), turned = max(found.items(), key=lambda item: len(item[1]))
         return down, tuple(turned)
 
-    def inner(self, statement: Fold | Loop) -> Axis | None:
-        """The axis of a Fold or Loop to run in lanes; None: no one."""
+    def inner(self, statement: Fold | Loop) -> Run | None:
+        """What of a Fold or Loop runs in lanes; None: nothing."""
         if isinstance(statement, Fold):
             return self._lanes[statement]
         best, choice = self._cost(statement, None, 1.0), None
-        for axis in self._candidates(statement):
-            cost = self._cost(statement, axis, 1.0)
+        for run in self._candidates(statement):
+            cost = self._cost(statement, run, 1.0)
             if cost < best:
-                best, choice = cost, axis
+                best, choice = cost, run
         return choice
 
     def _alone(self, statement: Statement, points: float) -> float:
@@ -195,12 +236,30 @@ class Chooser:
             return self._cost(statement, None, points)
         return self._cost(statement, self.inner(statement), points)
 
-    def _candidates(self, loop: Loop) -> Sequence[Axis]:
-        if not loop.axes:  # all were of extent 1
+    def _candidates(self, loop: Loop) -> list[Run]:
+        if self._fixed(loop.body):
             return []
-        axis = loop.axes[-1]
-        alone = self._independent(loop.body, axis) and not self._fixed(loop.body)
-        return [axis] if axis.extent > 1 and alone else []
+        values = reachable(loop.body)
+        runs = [*_single(loop.axes[-1:], values), *_several(loop.axes, values)]
+        return [
+            run
+            for run in runs
+            if all(self._independent(loop.body, axis) for axis in run.axes)
+            and self._apart(loop.body, run)
+        ]
+
+    def _apart(self, body: Sequence[Statement], run: Run) -> bool:
+        """Whether no two points of several axes are stored at one element."""
+        if len(run.axes) == 1:
+            return True
+        for each in body:
+            if isinstance(each, Store):
+                places = self._places(each.index, run)
+                if places is None or len(set(places)) < len(places):
+                    return False
+            if isinstance(each, Fold | Loop) and not self._apart(each.body, run):
+                return False
+        return True
 
     def _independent(self, body: Sequence[Statement], axis: Axis) -> bool:
         """Whether a Loop's points may run at once: each stores an element of its own."""
@@ -217,38 +276,35 @@ class Chooser:
 
     # costs
 
-    def _cost(self, statement: Statement, axis: Axis | None, points: float) -> float:
+    def _cost(self, statement: Statement, run: Run | None, points: float) -> float:
         """A statement's cost at `points` points of what is around it."""
         if isinstance(statement, Fold | Loop):
-            inside = points
-            for each in statement.axes:
-                inside *= _vectors(each) if each is axis else each.extent
-            total = sum(self._cost(each, axis, inside) for each in statement.body)
+            inside = points * _steps(statement.axes, run)
+            total = sum(self._cost(each, run, inside) for each in statement.body)
             if isinstance(statement, Fold):
                 loops = frozenset(statement.axes)
-                total += self._values([statement.value], axis, points, loops) + 0.5 * inside
-                total += 6.0 * points if axis in loops else 0.0  # lanes are joined at the end
+                total += self._values([statement.value], run, points, loops, inside) + 0.5 * inside
+                total += 6.0 * points if run is not None and run.axes[0] in loops else 0.0
             return total
         if isinstance(statement, Sort):
             extent = max(statement.axis.extent, 2)
             return points * extent * (extent.bit_length() * 6.0 + 4.0)
-        total = self._values(values_of(statement), axis, points, None)
+        total = self._values(values_of(statement), run, points, frozenset(), points)
         if isinstance(statement, Store):
-            access = self._access(statement.index, axis)
+            access = self._access(statement.index, run, True)
             total += points * (access * 1.5 if access > LANES else access)
         return total
 
     def _values(
         self,
         roots: Sequence[Value],
-        axis: Axis | None,
+        run: Run | None,
         points: float,
-        loops: frozenset[Axis] | None,
+        loops: frozenset[Axis],
+        inside: float,
     ) -> float:
-        """All values under `roots`; those that do not depend on the loops count once a point."""
-        inside = points
-        for each in loops or ():
-            inside *= _vectors(each) if each is axis else each.extent
+        """All values under `roots`, at `inside` points; those that do not depend on the loops
+        count once for each of `points`."""
         total = 0.0
         seen: set[Value] = set()
         stack = list(roots)
@@ -268,31 +324,101 @@ class Chooser:
             if loops and loops.isdisjoint(self.values.dependencies(value)):
                 times = points
             if value.op == "load":
-                cheap = axis is not None and value in self._cheap
-                total += times * (2.5 if cheap else self._access(value.args[0], axis))
+                cheap = run is not None and value in self._cheap
+                masked = len(value.args) > 1
+                total += times * (2.5 if cheap else self._access(value.args[0], run, masked))
             else:
                 total += times * _WEIGHT.get(value.op, 0.7)
         return total
 
-    def _access(self, index: Value, axis: Axis | None) -> float:
+    def _access(self, index: Value, run: Run | None, masked: bool) -> float:
         """A load's cost; that of many where lanes are far from each other."""
-        if axis is None:
+        if run is None:
             return 1.0
-        found = factor(index, axis, self.values)
+        if len(run.axes) > 1:
+            return self._access_near(index, run, masked)
+        found = factor(index, run.axes[0], self.values)
         if found in (0, 1):
             return 1.0
         if found is not None and 2 <= found <= 4:
             return 2.0 + found
         return LANES * 1.8
 
+    def _access_near(self, index: Value, run: Run, masked: bool) -> float:
+        """As _access, where lanes are points of several axes; without a mask they are shuffled."""
+        places = self._places(index, run)
+        if places is None:
+            return LANES * 1.8
+        if not any(places) or all(place == lane for lane, place in enumerate(places)):
+            return 1.0
+        span = max(places) - min(places) + 1
+        if masked or span > NEAR * run.lanes:
+            return LANES * 1.8
+        return 2.0 + span / run.lanes
 
-def _vectors(axis: Axis) -> float:
-    """How many vectors an axis takes; short ones are not worth as much."""
-    return max(1.0, -(-axis.extent // LANES)) + 0.25
+    def _places(self, index: Value, run: Run) -> list[int] | None:
+        """Where the lanes that count are, from the first one on; None where that is not known."""
+        factors = [factor(index, axis, self.values) for axis in run.axes]
+        offsets = run.offsets()
+        places = [0] * (run.count * run.inner)
+        for times, each in zip(factors, offsets, strict=True):
+            if times is None:
+                return None
+            for lane in range(len(places)):
+                places[lane] += times * each[lane]
+        return places
 
 
-def width(extent: int, values: Iterable[Value]) -> int:
-    """How many lanes to take for an axis of `extent`."""
+def _steps(axes: Sequence[Axis], run: Run | None) -> float:
+    """How often a body over these axes runs, where those of `run` are in lanes."""
+    total = 1.0
+    for axis in axes:
+        if run is None or axis not in run.axes:
+            total *= axis.extent
+        elif axis is run.axes[0]:
+            total *= run.vectors
+    return total
+
+
+def _single(axes: Sequence[Axis], values: Sequence[Value]) -> list[Run]:
+    """Each axis by itself."""
+    most = widest(values)
+    wide = [(axis, narrowed(axis.extent, most)) for axis in axes if axis.extent > 1]
+    return [Run((axis,), lanes, lanes) for axis, lanes in wide]
+
+
+def _several(axes: Sequence[Axis], values: Sequence[Value]) -> list[Run]:
+    """The last axes together, where the last one alone is short."""
+    axes = [axis for axis in axes if axis.extent > 1]
+    most = widest(values)
+    runs: list[Run] = []
+    if len(axes) < 2 or axes[-1].extent >= 2 * LANES:
+        return runs
+    inner = axes[-1].extent
+    for start in range(len(axes) - 2, -1, -1):
+        if inner > most:
+            break
+        extent = axes[start].extent
+        count, lanes = _fitting(extent, inner, most)
+        runs.append(Run(tuple(axes[start:]), count, lanes))
+        inner *= extent
+    return runs
+
+
+@lru_cache(maxsize=4096)
+def _fitting(extent: int, inner: int, most: int) -> tuple[int, int]:
+    """(count, lanes): how many steps of an axis to take at once with `inner` points each."""
+    best, chosen = None, (1, most)
+    for count in range(1, min(extent, most // inner) + 1):
+        lanes = max(2, 1 << (count * inner - 1).bit_length())
+        cost = -(-extent // count) * (lanes + 8)
+        if best is None or cost < best:
+            best, chosen = cost, (count, lanes)
+    return chosen
+
+
+def widest(values: Iterable[Value]) -> int:
+    """How many lanes to take at most."""
     size, heavy, count = 1, False, 0
     for each in values:
         if each.op in ("const", "scalar", "axis"):
@@ -304,8 +430,7 @@ def width(extent: int, values: Iterable[Value]) -> int:
         )
         index = each.dtype.itemsize == 8 and not each.dtype.is_floating_point
         size = max(size, 4 if index and each.op != "load" else held)
-    most = LANES * 4 // max(size, 4) * (1 if heavy else LIGHT)
-    return narrowed(extent, most)
+    return LANES * 4 // max(size, 4) * (1 if heavy else LIGHT)
 
 
 @lru_cache(maxsize=4096)

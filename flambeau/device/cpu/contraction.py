@@ -11,7 +11,15 @@ from __future__ import annotations
 from collections.abc import Callable
 
 from flambeau.device.cpu import micro
-from flambeau.device.cpu.emit import INDEX, Emitter, Operand, Stage, vector_type
+from flambeau.device.cpu.emit import (
+    INDEX,
+    Emitter,
+    Operand,
+    Stage,
+    counting,
+    mask_literal,
+    vector_type,
+)
 from flambeau.device.cpu.pack import Panels
 from flambeau.device.cpu.tiling import Side, Tiling
 from flambeau.device.cpu.values import Values
@@ -275,7 +283,7 @@ class ContractionRenderer:
         if whole:
             top: Int = whole if high == axis.extent else self.emitter.least(high, whole)
             loop = emitter.open_loop(low, top, lanes, (), lanes, None)
-            self.values.bind(axis, Operand(loop.index, INDEX, lanes, 1))
+            self.values.bind(axis, counting(loop.index, lanes))
             past = emitter.minus(loop.index, low)
             body(self.emitter.plus(position, past), lanes)
             emitter.close_loop(loop)
@@ -285,9 +293,8 @@ class ContractionRenderer:
         if high != axis.extent:
             last = emitter.let(f"icmp eq i64 {high}, {axis.extent}")
         with emitter.branch(last):
-            bits = ", ".join("i1 true" if lane < rest else "i1 false" for lane in range(lanes))
-            emitter.push(lanes, f"<{bits}>")
-            self.values.bind(axis, Operand(str(whole), INDEX, lanes, 1))
+            emitter.push(lanes, mask_literal(lane < rest for lane in range(lanes)))
+            self.values.bind(axis, counting(str(whole), lanes))
             past = emitter.minus(whole, low)
             body(self.emitter.plus(position, past), rest)
             emitter.pop()

@@ -5,9 +5,9 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from flambeau.device.cpu import micro
-from flambeau.device.cpu.choose import Choice, reachable, width
+from flambeau.device.cpu.choose import Choice, Run
 from flambeau.device.cpu.convert import access_type
-from flambeau.device.cpu.emit import INDEX, Operand
+from flambeau.device.cpu.emit import INDEX, Operand, counting
 from flambeau.kernel.ir import Axis, Value
 
 if TYPE_CHECKING:
@@ -19,11 +19,11 @@ CHUNK = 8192.0
 
 def write(renderer: Renderer, choice: Choice) -> int:
     """Write the loops over the domain; returns the number of work items."""
-    if choice.axis is None:
+    if choice.run is None:
         return _points(renderer, choice)
     if choice.turned:
-        return _squares(renderer, choice, choice.axis)
-    return _vectors(renderer, choice, choice.axis)
+        return _squares(renderer, choice, choice.run.axes[0])
+    return _vectors(renderer, choice, choice.run)
 
 
 class _Rows:
@@ -86,41 +86,40 @@ def _points(renderer: Renderer, choice: Choice) -> int:
     return items
 
 
-def _vectors(renderer: Renderer, choice: Choice, axis: Axis) -> int:
-    """One axis in lanes; where it is long, items are ranges of it."""
+def _vectors(renderer: Renderer, choice: Choice, run: Run) -> int:
+    """Axes in lanes; where the first of them is long, items are ranges of it."""
     emitter = renderer.emitter
-    outer = [each for each in renderer.kernel.domain if each is not axis]
+    outer = [each for each in renderer.kernel.domain if each not in run.axes]
     points = 1
     for each in outer:
         points *= each.extent
-    lanes = width(axis.extent, reachable(renderer.kernel.body))
-    full = axis.extent // lanes
+    full = run.extent // run.count
     row = choice.cost / points
-    each_vector = row / max(1, -(-axis.extent // lanes))
+    each_vector = row / max(1, -(-run.extent // run.count))
     vectors = max(1, min(int(CHUNK / max(each_vector, 0.1)), full))
     chunks = max(1, -(-full // vectors))
     rows = _Rows(renderer, outer, chunks, row / chunks)
     items = rows.open()
     low: str | int = 0
-    high: str | int = full * lanes
+    high: str | int = full * run.count
     last = "true"
     if chunks > 1:
-        low = emitter.times(rows.part, vectors * lanes)
+        low = emitter.times(rows.part, vectors * run.count)
         last = emitter.let(f"icmp eq i64 {rows.part}, {chunks - 1}")
-        end = emitter.plus(low, vectors * lanes)
-        high = emitter.let(f"select i1 {last}, i64 {full * lanes}, i64 {end}")
+        end = emitter.plus(low, vectors * run.count)
+        high = emitter.let(f"select i1 {last}, i64 {full * run.count}, i64 {end}")
 
     def body(carried: list[str]) -> list[str]:
         renderer.statements(renderer.kernel.body)
         return []
 
     if full:
-        renderer.vector_loop(axis, lanes, low, high, [], body)
-    if axis.extent % lanes and chunks > 1:
+        renderer.vector_loop(run, low, high, [], body)
+    if run.extent % run.count and chunks > 1:
         with emitter.branch(last):
-            renderer.vector_tail(axis, lanes, [], body)
-    elif axis.extent % lanes:
-        renderer.vector_tail(axis, lanes, [], body)
+            renderer.vector_tail(run, [], body)
+    elif run.extent % run.count:
+        renderer.vector_tail(run, [], body)
     rows.close()
     return items
 
@@ -161,7 +160,7 @@ def _squares(renderer: Renderer, choice: Choice, across: Axis) -> int:
         height = emitter.least(emitter.minus(down.extent, y), lanes)
     mask = _edge_mask(renderer, across, x, lanes)
     emitter.push(lanes, mask)
-    values.bind(across, Operand(x, INDEX, lanes, 1))
+    values.bind(across, counting(x, lanes))
     lines = emitter.open_loop(0, height)
     values.bind(down, Operand(emitter.plus(y, lines.index), INDEX))
     for load, target in zip(choice.turned, targets, strict=True):
@@ -194,7 +193,7 @@ def _read_square(
     """Read a square line by line along `down` into the scratch memory."""
     emitter, values = renderer.emitter, renderer.values
     emitter.push(lanes, _edge_mask(renderer, down[0], down[1], lanes))
-    values.bind(down[0], Operand(down[1], INDEX, lanes, 1))
+    values.bind(down[0], counting(down[1], lanes))
     loop = emitter.open_loop(0, lanes)
     place = emitter.plus(across[1], loop.index)
     if across[0].extent % lanes:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 
 from flambeau.device.cpu import convert, math
 from flambeau.device.cpu.emit import (
@@ -181,8 +181,8 @@ convert.py; WHERE, IDIV and MOD of integers, which need more than their argument
 
 def apply(emitter: Emitter, op: str, args: list[Operand]) -> Operand:
     """One elementwise operation on operands; the result is as wide as the widest of them."""
-    if op in ("ADD", "MUL") and args[0].dtype is dtypes.int64:
-        found = _linear(emitter, op, args[0], args[1])
+    if op in ("ADD", "MUL", "NEG") and args[0].dtype is dtypes.int64:
+        found = _linear(emitter, op, *args)
         if found is not None:
             return found
     lanes = max(each.lanes for each in args)
@@ -207,23 +207,32 @@ def _where(emitter: Emitter, v: Lanes, args: list[Operand], names: list[str]) ->
     return emitter.let(f"select {bools} {condition}, {v.type} {names[1]}, {v.type} {names[2]}")
 
 
-def _linear(emitter: Emitter, op: str, x: Operand, y: Operand) -> Operand | None:
-    """Index arithmetic that stays a scalar and a step from lane to lane; None where it does not."""
-    steps = x.step or y.step
-    plain = (x.lanes == 1 or x.step) and (y.lanes == 1 or y.step)
-    if not steps or not plain:
-        return None
-    lanes = max(x.lanes, y.lanes)
+def _linear(emitter: Emitter, op: str, x: Operand, y: Operand | None = None) -> Operand | None:
+    """Index arithmetic that stays a scalar and offsets of the lanes; None where it does not."""
     if op == "ADD":
-        name = emitter.let(f"add i64 {x.name}, {y.name}")
-        if x.step + y.step == 0:
-            return Operand(name, dtypes.int64)
-        return Operand(name, dtypes.int64, lanes, x.step + y.step)
-    if y.step:
+        return None if y is None else _sum(emitter, x, y)
+    if op == "NEG":
+        x, y = x, Operand("-1", dtypes.int64)
+    elif y is not None and y.offsets:
         x, y = y, x
-    if not y.constant or y.lanes != 1:
+    if y is None or not x.offsets or not y.constant or y.lanes != 1:
         return None
-    factor = int(y.name)
-    if factor == 0:
-        return Operand("0", dtypes.int64)
-    return Operand(emitter.let(f"mul i64 {x.name}, {factor}"), dtypes.int64, lanes, x.step * factor)
+    return with_offsets(
+        emitter.times(x.name, int(y.name)), [each * int(y.name) for each in x.offsets]
+    )
+
+
+def _sum(emitter: Emitter, x: Operand, y: Operand) -> Operand | None:
+    plain = (x.lanes == 1 or x.offsets) and (y.lanes == 1 or y.offsets)
+    if not plain or not (x.offsets or y.offsets):
+        return None
+    none = (0,) * max(x.lanes, y.lanes)
+    pairs = zip(x.offsets or none, y.offsets or none, strict=True)
+    return with_offsets(emitter.plus(x.name, y.name), [sum(each) for each in pairs])
+
+
+def with_offsets(name: str, offsets: Sequence[int]) -> Operand:
+    """An index with these offsets of the lanes; a scalar where there are none."""
+    if not any(offsets):
+        return Operand(name, dtypes.int64)
+    return Operand(name, dtypes.int64, len(offsets), tuple(offsets))

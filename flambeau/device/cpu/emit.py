@@ -8,13 +8,15 @@ loop is written where it belongs at once, and no pass has to move it.
 from __future__ import annotations
 
 import struct
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Any
 
 from flambeau.graph import dtype as dtypes
 from flambeau.graph.dtype import DType
+
+INDEX = dtypes.int64
 
 REGISTER_TYPES = {
     "bool": "i1",
@@ -38,21 +40,47 @@ MEMORY_TYPES = {**REGISTER_TYPES, "bool": "i8", "float16": "half", "bfloat16": "
 class Operand:
     """A computed value: `lanes` is 1 (the same for all lanes) or the width of the vector scope.
 
-    With `step` the value is an int64 that grows by `step` from lane to lane, and `name` is the
-    scalar of lane 0; otherwise `name` is a scalar or a vector, as `lanes` says.
+    With `offsets` the value is an int64, in each lane the scalar `name` and that lane's offset;
+    otherwise `name` is a scalar or a vector, as `lanes` says.
     """
 
-    __slots__ = ("dtype", "lanes", "name", "step")
+    __slots__ = ("dtype", "lanes", "name", "offsets")
 
-    def __init__(self, name: str, dtype: DType, lanes: int = 1, step: int = 0) -> None:
+    def __init__(
+        self, name: str, dtype: DType, lanes: int = 1, offsets: tuple[int, ...] | None = None
+    ) -> None:
         self.name = name
         self.dtype = dtype
         self.lanes = lanes
-        self.step = step
+        self.offsets = offsets
 
     @property
     def constant(self) -> bool:
-        return not self.name.startswith("%") and not self.step
+        return not self.name.startswith("%") and self.offsets is None
+
+
+def counting(name: str, lanes: int) -> Operand:
+    """An index that counts from lane to lane."""
+    return Operand(name, INDEX, lanes, tuple(range(lanes)))
+
+
+def vector_literal(kind: str, values: Iterable[int]) -> str:
+    """A vector of integers, as LLVM writes it."""
+    return "<" + ", ".join(f"{kind} {each}" for each in values) + ">"
+
+
+def mask_literal(lanes: Iterable[bool]) -> str:
+    """A mask that is known: one bit for each lane."""
+    return "<" + ", ".join("i1 true" if each else "i1 false" for each in lanes) + ">"
+
+
+def known_lanes(mask: str | None, lanes: int) -> list[bool] | None:
+    """Which lanes a mask leaves; None where that is not known."""
+    if mask is None:
+        return [True] * lanes
+    if not mask.startswith("<"):
+        return None
+    return [each.endswith("true") for each in mask.strip("<>").split(", ")]
 
 
 class Scope:
@@ -167,7 +195,11 @@ class Emitter:
     def plus(self, x: str | int, y: str | int) -> str:
         if x in ("0", 0):
             return str(y)
-        return str(x) if y in ("0", 0) else self.let(f"add nsw i64 {x}, {y}")
+        if y in ("0", 0):
+            return str(x)
+        if not str(x).startswith("%") and not str(y).startswith("%"):
+            return str(int(x) + int(y))
+        return self.let(f"add nsw i64 {x}, {y}")
 
     def minus(self, x: str | int, y: str | int) -> str:
         return str(x) if y in ("0", 0) else self.let(f"sub nsw i64 {x}, {y}")
@@ -175,6 +207,8 @@ class Emitter:
     def times(self, x: str | int, by: int) -> str:
         if x in ("0", 0) or by == 1:
             return str(x)
+        if not str(x).startswith("%"):
+            return str(int(x) * by)
         return self.let(f"mul nsw i64 {x}, {by}")
 
     def part(self, x: str, count: int) -> str:
@@ -288,18 +322,23 @@ class Emitter:
 
     def typed(self, x: Operand) -> str:
         """The LLVM type of an operand's name."""
-        return vector_type(REGISTER_TYPES[x.dtype.name], 1 if x.step else x.lanes)
+        return vector_type(REGISTER_TYPES[x.dtype.name], 1 if x.offsets else x.lanes)
 
     def spread(self, x: Operand, lanes: int) -> str:
         """The operand as a vector of `lanes` (as a scalar where lanes is 1)."""
         kind = REGISTER_TYPES[x.dtype.name]
-        if lanes == 1 or (x.lanes == lanes and not x.step):
+        if lanes == 1 or (x.lanes == lanes and x.offsets is None):
             return x.name
-        base = self.splat(kind, x.name, lanes)
-        if not x.step:
-            return base
-        steps = ", ".join(f"i64 {x.step * lane}" for lane in range(lanes))
-        return self.let(f"add <{lanes} x i64> {base}, <{steps}>")
+        return self.splat(kind, x.name, lanes) if x.offsets is None else self.laid_out(x, "i64")
+
+    def laid_out(self, x: Operand, kind: str, name: str | None = None) -> str:
+        """An operand with offsets as a vector; `name` is its scalar as a value of type `kind`."""
+        assert x.offsets is not None
+        name = x.name if name is None else name
+        if not name.startswith("%"):
+            return vector_literal(kind, [int(name) + each for each in x.offsets])
+        base = self.splat(kind, name, x.lanes)
+        return self.let(f"add <{x.lanes} x {kind}> {base}, {vector_literal(kind, x.offsets)}")
 
     def splat(self, kind: str, name: str, lanes: int) -> str:
         """A scalar in every lane."""
@@ -332,8 +371,6 @@ def suffix_of(kind: str, lanes: int) -> str:
     short = {"float": "f32", "double": "f64", "half": "f16"}.get(kind, kind)
     return short if lanes == 1 else f"v{lanes}{short}"
 
-
-INDEX = dtypes.int64
 
 ENTRY = "ptr %buffers, ptr %scalars, i64 %begin, i64 %end, ptr %error, ptr %scratch"
 """The arguments of every kernel's function."""

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from flambeau.device.cpu.emit import INDEX, Emitter, Operand
+from flambeau.device.cpu.emit import INDEX, Emitter, Operand, counting
 from flambeau.device.cpu.tiling import Side
 from flambeau.device.cpu.values import Values
 
@@ -47,7 +47,7 @@ class Panels:
             mask = emitter.let(f"icmp slt <{lanes} x i32> <{numbers}>, {whole}")
         emitter.push(lanes, mask)
         if side.run and side.axes:
-            self.values.bind(side.axes[-1], Operand(start, INDEX, lanes, 1))
+            self.values.bind(side.axes[-1], counting(start, lanes))
         elif side.axes:
             self._decode_lanes(start, lanes, partial)
         return lanes

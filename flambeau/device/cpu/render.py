@@ -9,10 +9,12 @@ its vector axis; how the domain is cut into items depends on its shape only.
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from dataclasses import replace
 
 from flambeau.device.cpu import convert, domain, sort
-from flambeau.device.cpu.choose import Chooser, reachable, width
+from flambeau.device.cpu.choose import Chooser, Run
 from flambeau.device.cpu.contraction import ContractionRenderer
+from flambeau.device.cpu.elementwise import with_offsets
 from flambeau.device.cpu.emit import (
     ENTRY,
     INDEX,
@@ -22,8 +24,10 @@ from flambeau.device.cpu.emit import (
     Operand,
     Rendered,
     Stage,
+    mask_literal,
     vector_type,
 )
+from flambeau.device.cpu.prepare import levels, prepared
 from flambeau.device.cpu.target import Target
 from flambeau.device.cpu.tiling import FEW_PARTS, MOST_PARTS, Tiling, cut, tiling
 from flambeau.device.cpu.values import Values
@@ -34,6 +38,9 @@ from flambeau.kernel.tile import Contraction, tile
 UNROLL = 9
 """Inner loops of up to this many steps are written out."""
 
+SUMS = 256
+"""So many elements of running sums are held in registers, at most."""
+
 
 Body = Callable[[list[str]], list[str]]
 """Writes a loop's body: takes what is carried, returns it updated."""
@@ -43,7 +50,7 @@ class Renderer:
     """Writes one kernel."""
 
     def __init__(self, kernel: Kernel, target: Target) -> None:
-        self.kernel = kernel
+        self.kernel = kernel = prepared(kernel)
         self.target = target
         self.emitter = Emitter(target.fused, target.native_half)
         self.values = Values(self.emitter, kernel)
@@ -120,54 +127,93 @@ class Renderer:
 
     def vector_loop(
         self,
-        axis: Axis,
-        lanes: int,
+        run: Run,
         low: str | int,
         high: str | int,
         carried: Sequence[tuple[str, str]],
         body: Body,
     ) -> list[str]:
-        """Run `body` with an axis in lanes, over whole vectors."""
+        """Run `body` with axes in lanes, over whole vectors."""
         emitter = self.emitter
-        if isinstance(low, int) and isinstance(high, int) and high - low == lanes:
-            emitter.push(lanes, None)
-            self.values.bind(axis, Operand(str(low), INDEX, lanes, 1))
+        points = run.count * run.inner
+        mask = None
+        if points < run.lanes:
+            mask = mask_literal(lane < points for lane in range(run.lanes))
+        if isinstance(low, int) and isinstance(high, int) and high - low == run.count:
+            emitter.push(run.lanes, mask)
+            self._bind_run(run, str(low))
             results = body([init for _, init in carried])
             emitter.pop()
             return results
-        loop = emitter.open_loop(low, high, lanes, carried, lanes, None)
-        self.values.bind(axis, Operand(loop.index, INDEX, lanes, 1))
+        loop = emitter.open_loop(low, high, run.count, carried, run.lanes, mask)
+        self._bind_run(run, loop.index)
         return emitter.close_loop(loop, body(loop.carried))
 
     def vector_tail(
-        self,
-        axis: Axis,
-        lanes: int,
-        carried: Sequence[tuple[str, str]],
-        body: Body,
-        fixed: bool = False,
+        self, run: Run, carried: Sequence[tuple[str, str]], body: Body, fixed: bool = False
     ) -> list[str]:
         """Run `body` on the elements that do not fill a vector; `fixed` keeps the width."""
-        rest = axis.extent % lanes
+        steps = run.extent % run.count
+        rest = steps * run.inner
+        lanes = run.lanes
         while not fixed and lanes // 2 >= rest and lanes > 2:
             lanes //= 2
-        bits = ", ".join("i1 true" if lane < rest else "i1 false" for lane in range(lanes))
-        self.emitter.push(lanes, None if rest == lanes else f"<{bits}>")
-        start = axis.extent - rest
-        self.values.bind(axis, Operand(str(start), INDEX, lanes, 1))
+        mask = None if rest == lanes else mask_literal(lane < rest for lane in range(lanes))
+        self.emitter.push(lanes, mask)
+        self._bind_run(replace(run, lanes=lanes), str(run.extent - steps))
         results = body([init for _, init in carried])
         self.emitter.pop()
         return results
 
+    def _bind_run(self, run: Run, start: str) -> None:
+        for axis, offsets in zip(run.axes, run.offsets(), strict=True):
+            name = start if axis is run.axes[0] else "0"
+            self.values.bind(axis, with_offsets(name, offsets))
+
+    def vectors(
+        self, run: Run, carried: Sequence[tuple[str, str]], body: Body, fixed: bool = False
+    ) -> list[str]:
+        """Run `body` over all points of what is in lanes."""
+        whole = run.extent // run.count * run.count
+        names = [init for _, init in carried]
+        if whole:
+            names = self.vector_loop(run, 0, whole, carried, body)
+        if whole < run.extent:
+            now = [(kind, name) for (kind, _), name in zip(carried, names, strict=True)]
+            names = self.vector_tail(run, now, body, fixed)
+        return names
+
     # statements
 
     def statements(self, body: Sequence[Statement]) -> None:
+        rest = list(body)
+        while rest:
+            folds = self._side_by_side(rest)
+            if len(folds) > 1:
+                self._folds(folds)
+            else:
+                self.statement(rest[0])
+            del rest[: max(1, len(folds))]
+
+    def _side_by_side(self, body: Sequence[Statement]) -> list[Fold]:
+        """The Folds at the beginning of some statements that can share their loops."""
+        folds: list[Fold] = []
         for each in body:
-            self.statement(each)
+            if not isinstance(each, Fold) or each.body or each in self.chooser.products:
+                break
+            if folds and (each.axes != folds[0].axes or max(levels([*folds, each])) > 0):
+                break
+            if self.emitter.lanes == 1 and folds:
+                run = self.chooser.inner(each)
+                most = SUMS // run.lanes if run is not None else SUMS
+                if run != self.chooser.inner(folds[0]) or len(folds) >= most:
+                    break
+            folds.append(each)
+        return folds
 
     def statement(self, each: Statement) -> None:
         if isinstance(each, Fold):
-            self._fold(each)
+            self._folds([each])
         elif isinstance(each, Loop):
             self._loop(each)
         elif isinstance(each, Store):
@@ -196,28 +242,18 @@ class Renderer:
     def _loop(self, loop: Loop) -> None:
         if any(axis.extent == 0 for axis in loop.axes):
             return
-        axis = self.chooser.inner(loop) if self.emitter.lanes == 1 else None
+        run = self.chooser.inner(loop) if self.emitter.lanes == 1 else None
 
         def body(carried: list[str]) -> list[str]:
             self.statements(loop.body)
             return carried
 
-        others = [each for each in loop.axes if each is not axis]
-        if axis is None:
-            self.nest(others, [], body)
+        if run is None:
+            self.nest(loop.axes, [], body)
             return
-        lanes = width(axis.extent, reachable(loop.body))
-        chosen = axis
-
-        def vectors(carried: list[str]) -> list[str]:
-            whole = chosen.extent // lanes * lanes
-            if whole:
-                self.vector_loop(chosen, lanes, 0, whole, [], body)
-            if whole < chosen.extent:
-                self.vector_tail(chosen, lanes, [], body)
-            return carried
-
-        self.nest(others, [], vectors)
+        chosen = run
+        others = [each for each in loop.axes if each not in chosen.axes]
+        self.nest(others, [], lambda _: self.vectors(chosen, [], body))
 
     def nest(
         self,
@@ -259,41 +295,59 @@ class Renderer:
 
     # folds
 
-    def _fold(self, fold: Fold) -> None:
+    def _folds(self, folds: Sequence[Fold]) -> None:
+        """Folds over the same axes that do not need each other: one, or some side by side."""
         values, emitter = self.values, self.emitter
-        if any(axis.extent == 0 for axis in fold.axes):
-            values.bind(fold, Operand(values.identity(fold.kind, fold.dtype), fold.dtype))
+        first = folds[0]
+        if any(axis.extent == 0 for axis in first.axes):
+            for fold in folds:
+                values.bind(fold, Operand(values.identity(fold.kind, fold.dtype), fold.dtype))
             return
-        if emitter.lanes == 1:
-            axis = self.chooser.inner(fold)
-            if axis is not None:
-                values.bind(fold, self._vector_fold(fold, axis))
-                return
-        lanes = emitter.lanes if values.varies(fold.value) else 1
-        values.bind(fold, self._sequential_fold(fold, lanes))
+        run = self.chooser.inner(first) if emitter.lanes == 1 else None
+        if run is not None:
+            results = self._vector_folds(folds, run)
+        elif first in self.chooser.products:
+            results = [self._product_sum(first)]
+        else:
+            results = self._sequential_folds(folds)
+        for fold, result in zip(folds, results, strict=True):
+            values.bind(fold, result)
 
-    def _sequential_fold(self, fold: Fold, lanes: int) -> Operand:
+    def _lanes_of(self, fold: Fold) -> int:
+        return self.emitter.lanes if self.values.varies(fold.value) else 1
+
+    def _start(self, fold: Fold, lanes: int) -> tuple[str, str]:
+        """(type, first value) of what a Fold carries from step to step."""
+        register = REGISTER_TYPES[fold.dtype.name]
+        init = self.values.identity(fold.kind, fold.dtype)
+        return vector_type(register, lanes), self.emitter.splat(register, init, lanes)
+
+    def _sequential_folds(self, folds: Sequence[Fold]) -> list[Operand]:
         values, emitter = self.values, self.emitter
-        kind = vector_type(REGISTER_TYPES[fold.dtype.name], lanes)
-        init = values.identity(fold.kind, fold.dtype)
-        init = emitter.splat(REGISTER_TYPES[fold.dtype.name], init, lanes)
-
-        if fold in self.chooser.products:
-            name = self._product_sum(fold, lanes, kind, init)
-            return Operand(name, fold.dtype, lanes)
+        widths = [self._lanes_of(fold) for fold in folds]
+        start = [self._start(*each) for each in zip(folds, widths, strict=True)]
 
         def body(carried: list[str]) -> list[str]:
-            name = emitter.spread(values.value(fold.value), lanes)
-            total = values.combined(fold.kind, fold.dtype, lanes, carried[0], name)
-            if fold.body:
-                values.bind(fold, Operand(total, fold.dtype, lanes))
-                self.statements(fold.body)
-            return [total]
+            totals: list[str] = []
+            for fold, lanes, old in zip(folds, widths, carried, strict=True):
+                name = emitter.spread(values.value(fold.value), lanes)
+                totals.append(values.combined(fold.kind, fold.dtype, lanes, old, name))
+                if fold.body:
+                    values.bind(fold, Operand(totals[-1], fold.dtype, lanes))
+                    self.statements(fold.body)
+            return totals
 
-        (name,) = self.nest(fold.axes, [(kind, init)], body, unroll=not fold.body)
+        unroll = not any(fold.body for fold in folds)
+        names = self.nest(folds[0].axes, start, body, unroll=unroll)
+        whole = zip(names, folds, widths, strict=True)
+        return [Operand(name, fold.dtype, lanes) for name, fold, lanes in whole]
+
+    def _product_sum(self, fold: Fold) -> Operand:
+        lanes = self._lanes_of(fold)
+        name = self._blocked_sum(fold, lanes, *self._start(fold, lanes))
         return Operand(name, fold.dtype, lanes)
 
-    def _product_sum(self, fold: Fold, lanes: int, kind: str, zero: str) -> str:
+    def _blocked_sum(self, fold: Fold, lanes: int, kind: str, zero: str) -> str:
         """A sum of products in the order, and with the roundings, of contraction.py."""
         values, emitter = self.values, self.emitter
         register = REGISTER_TYPES[fold.dtype.name]
@@ -328,35 +382,35 @@ class Renderer:
         ends = [emitter.times(each, blocks) for each in (parts.index, emitter.plus(parts.index, 1))]
         return add(parts, over_blocks(*[emitter.rest(each, FEW_PARTS) for each in ends]))
 
-    def _vector_fold(self, fold: Fold, axis: Axis) -> Operand:
+    def _vector_folds(self, folds: Sequence[Fold], run: Run) -> list[Operand]:
         """Lanes accumulate by themselves; then a fixed tree joins them."""
         values, emitter = self.values, self.emitter
-        scalar = REGISTER_TYPES[fold.dtype.name]
-        lanes = width(axis.extent, reachable([fold]))
-        kind = vector_type(scalar, lanes)
-        init = emitter.splat(scalar, values.identity(fold.kind, fold.dtype), lanes)
+        lanes = run.lanes
+        start = [self._start(fold, lanes) for fold in folds]
+        kinds = [kind for kind, _ in start]
 
         def body(carried: list[str]) -> list[str]:
-            name = emitter.spread(values.value(fold.value), lanes)
-            total = values.combined(fold.kind, fold.dtype, lanes, carried[0], name)
+            totals: list[str] = []
             mask = emitter.mask
-            if mask is not None:
-                total = emitter.let(
-                    f"select <{lanes} x i1> {mask}, {kind} {total}, {kind} {carried[0]}"
-                )
-            return [total]
+            for fold, kind, old in zip(folds, kinds, carried, strict=True):
+                name = emitter.spread(values.value(fold.value), lanes)
+                total = values.combined(fold.kind, fold.dtype, lanes, old, name)
+                if mask is not None:
+                    total = emitter.let(
+                        f"select <{lanes} x i1> {mask}, {kind} {total}, {kind} {old}"
+                    )
+                totals.append(total)
+            return totals
 
         def vectors(carried: list[str]) -> list[str]:
-            whole = axis.extent // lanes * lanes
-            if whole:
-                carried = self.vector_loop(axis, lanes, 0, whole, [(kind, carried[0])], body)
-            if whole < axis.extent:
-                carried = self.vector_tail(axis, lanes, [(kind, carried[0])], body, fixed=True)
-            return carried
+            return self.vectors(run, list(zip(kinds, carried, strict=True)), body, fixed=True)
 
-        others = [each for each in fold.axes if each is not axis]
-        (name,) = self.nest(others, [(kind, init)], vectors)
-        return Operand(self._tree(fold, name, lanes), fold.dtype)
+        others = [each for each in folds[0].axes if each not in run.axes]
+        names = self.nest(others, start, vectors)
+        return [
+            Operand(self._tree(fold, name, lanes), fold.dtype)
+            for fold, name in zip(folds, names, strict=True)
+        ]
 
     def _tree(self, fold: Fold, name: str, lanes: int) -> str:
         emitter = self.emitter

@@ -192,14 +192,14 @@ class Values(Access):
         """An int64 index that fits 32 bits, as a vector of i32."""
         if operand.constant:
             return f"splat (i32 {operand.name})"
-        if operand.lanes > 1 and not operand.step:
+        if operand.lanes > 1 and operand.offsets is None:
             return self.emitter.let(f"trunc <{lanes} x i64> {operand.name} to <{lanes} x i32>")
-        base = self.emitter.let(f"trunc i64 {operand.name} to i32")
-        whole = self.emitter.splat("i32", base, lanes)
-        if not operand.step:
-            return whole
-        steps = ", ".join(f"i32 {operand.step * lane}" for lane in range(lanes))
-        return self.emitter.let(f"add <{lanes} x i32> {whole}, <{steps}>")
+        base = operand.name
+        if base.startswith("%"):
+            base = self.emitter.let(f"trunc i64 {base} to i32")
+        if operand.offsets is None:
+            return self.emitter.splat("i32", base, lanes)
+        return self.emitter.laid_out(operand, "i32", base)
 
     def _fits(self, *values: Value) -> bool:
         for each in values:
@@ -268,7 +268,7 @@ class Values(Access):
                 emitter.line(f"store i64 {name}, ptr {place}")
 
     def _first(self, condition: str, lanes: int, detail: Operand) -> str:
-        if lanes == 1 or (detail.lanes == 1 and not detail.step):
+        if lanes == 1 or detail.lanes == 1:
             return detail.name
         emitter = self.emitter
         bits = emitter.let(f"bitcast <{lanes} x i1> {condition} to i{lanes}")
