@@ -173,8 +173,9 @@ class Kernel:
 
     @cached_property
     def digest(self) -> str:
-        """SHA-256 of the text."""
-        return hashlib.sha256(self.text.encode()).hexdigest()
+        """SHA-256 of the text, the name left out: kernels that do the same are one."""
+        text = self.text.removeprefix(f"kernel {self.name} ")
+        return hashlib.sha256(text.encode()).hexdigest()
 
 
 # building values ---------------------------------------------------------------------------------

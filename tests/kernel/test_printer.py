@@ -42,9 +42,17 @@ def test_equal_kernels_have_equal_text():
     assert simple().digest == simple().digest
 
 
+def test_a_kernel_of_another_name_is_compiled_once():
+    other = simple()
+    other.name = "kernel other "
+    assert other.text != simple().text
+    assert other.digest == simple().digest
+
+
 @pytest.mark.parametrize("other", [simple(2.0), simple(-1.0), simple(kind="max"), simple(code=2)])
 def test_different_kernels_have_different_text(other):
     assert other.text != simple().text
+    assert other.digest != simple().digest
 
 
 def expression(*values: ir.Value) -> str:
