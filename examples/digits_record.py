@@ -44,7 +44,7 @@ CODE = {
     "Data preprocessing code": ["digits.py"],
     "Supporting libraries and tools": [f"digits_documents/{each}" for each in DOCUMENTS.values()],
 }
-CHECKPOINT_EVERY = 5  # epochs
+CHECKPOINTS = 3  # on the way, at equal distances
 
 
 def parser() -> argparse.ArgumentParser:
@@ -57,7 +57,8 @@ def record(options: argparse.Namespace, folder: Path) -> tuple[nn.Module, list[f
     """Train as digits.py does and write the model folder; returns what digits.fit returns."""
     options.data = options.data or DIGITS
     train_rows, test_rows = digits.split(options.data)
-    steps_per_epoch = len(train_rows) // 64
+    total = options.epochs * (len(train_rows) // 64)
+    kept = {total * part // (CHECKPOINTS + 1) for part in range(1, CHECKPOINTS + 1)}
     with tempfile.TemporaryDirectory() as temporary:
         held_out = Path(temporary) / "held-out.csv"
         numpy.savetxt(held_out, test_rows, fmt="%d", delimiter=",")
@@ -81,8 +82,7 @@ def record(options: argparse.Namespace, folder: Path) -> tuple[nn.Module, list[f
 
             def after_step(step: int, loss: float, model: nn.Module) -> None:
                 run.step(step, loss=loss)
-                epoch, within = divmod(step, steps_per_epoch)
-                if within == 0 and epoch % CHECKPOINT_EVERY == 0 and epoch < options.epochs:
+                if step in kept:
                     run.checkpoint(step, arrays(model))
 
             model, losses = digits.fit(options, after_step)
@@ -153,7 +153,7 @@ def measured(
         "epochs": options.epochs,
         "steps": len(losses),
         "seed": options.seed,
-        "checkpoints": ", ".join(str(each["step"]) for each in run.checkpoints) or "(none)",
+        "checkpoints": ", ".join(str(each["step"]) for each in run.checkpoints),
         "first_loss": f"{losses[0]:.4f}",
         "last_loss": f"{numpy.mean(losses[-(len(train_rows) // 64) :]):.4f}",
         "train_count": f"{len(train_rows):,}",
