@@ -1,8 +1,8 @@
 """What a renderer may know about a kernel's loops beyond the kernel itself.
 
-A kernel whose body begins with a sum of products, where some axes of the domain belong to one
-factor only and others to the other only, is a matrix product: matmul and convolution alike. The
-factors are any values (views, padding, conversions, arithmetic), and so is what follows the sum.
+A kernel whose body begins with the sum of a product or a convolution, where some axes of the domain
+belong to one factor only, is a matrix product. The factors are any values (views, padding,
+conversions, arithmetic), and so is what follows the sum.
 """
 
 from __future__ import annotations
@@ -52,15 +52,23 @@ def reachable(roots: Iterable[Value]) -> list[Value]:
     return list(seen)
 
 
+def is_product(fold: Fold) -> bool:
+    """Whether a Fold adds up in the order of matrix products.
+
+    That must not depend on the axes around it: a product of one row is one of many rows' products.
+    """
+    return fold.product and fold.value.op == "MUL" and fold.value.dtype.is_floating_point
+
+
 def factor_axes(fold: Fold, around: Iterable[Axis]) -> tuple[tuple[Axis, ...], ...] | None:
     """Of the axes around a sum of products: those of its first factor only, and of its second.
 
     None where it is no sum of products, where a factor does not change along the sum, or where
-    both factors have the same axes: then it is a sum row by row rather than a matrix product.
+    both factors have the same axes: then there are no tiles to be had.
     """
-    value = fold.value
-    if fold.kind != "add" or fold.body or value.op != "MUL" or not value.dtype.is_floating_point:
+    if not is_product(fold):
         return None
+    value = fold.value
     of_a, of_b = axes_of([value.args[0]]), axes_of([value.args[1]])
     steps = {axis for axis in fold.axes if axis.extent > 1}
     if steps.isdisjoint(of_a) or steps.isdisjoint(of_b):

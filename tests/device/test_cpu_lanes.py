@@ -147,7 +147,8 @@ def test_short_axes_in_any_order(device: Any, strides: tuple[int, int, int], dty
 def sums(same: bool) -> Kernel:
     """Two sums over 6 × 6; the second needs the first unless `same`."""
     first, second = (Axis(6), Axis(6)), (Axis(6), Axis(6))
-    a = Fold(first, "add", ir.load(0, f32, flat((first[0], 6), (first[1], 1))), f32)
+    place = ir.index_add(half(first[0]), ir.index_multiply(half(first[1]), 6))
+    a = Fold(first, "add", ir.load(0, f32, place), f32)
     value = ir.load(0, f32, ir.index_add(ir.index_multiply(half(second[0]), 6), half(second[1])))
     if not same:
         value = ir.apply("ADD", value, ir.result(a))

@@ -15,7 +15,7 @@ from math import prod
 from flambeau.device.cpu.access import NEAR, linear_terms
 from flambeau.device.cpu.values import Values
 from flambeau.kernel.ir import Axis, Check, Fold, Kernel, Loop, Sort, Statement, Store, Value
-from flambeau.kernel.tile import factor_axes
+from flambeau.kernel.tile import is_product
 from flambeau.kernel.tile import reachable as reachable_values
 
 LANES = 16
@@ -137,7 +137,7 @@ class Chooser:
         a row's sum must not depend on how many rows there are."""
         if fold.body or any(axis.extent == 0 for axis in fold.axes):
             return None
-        if factor_axes(fold, around) is not None:
+        if is_product(fold):
             self.products.add(fold)
             return None
         best = self._cost(fold, None, 1.0)
@@ -154,10 +154,17 @@ class Chooser:
         return choice
 
     def _runs_along(self, fold: Fold, axis: Axis) -> bool:
-        """Whether all that a Fold reads lies along an axis, or does not change with it. Then that
-        axis is hardly one that counts samples."""
+        """Whether what a Fold reads along its own axes lies along another axis, too, and the rest
+        does or does not change with it. Then that axis is hardly one that counts samples."""
         loads = [each for each in reachable_values([fold.value]) if each.op == "load"]
-        return all(factor(each.args[0], axis, self.values) in (0, 1) for each in loads)
+        steps = set(fold.axes)
+        along = False
+        for each in loads:
+            grows = factor(each.args[0], axis, self.values)
+            if grows not in (0, 1):
+                return False
+            along = along or bool(grows and self.values.dependencies(each) & steps)
+        return along
 
     def _fixed(self, body: Sequence[Statement]) -> bool:
         """Whether a Fold in here has lanes of its own, and the order of its sum matters."""

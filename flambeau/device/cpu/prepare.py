@@ -63,9 +63,11 @@ def _stretches(body: Sequence[Statement]) -> Iterable[list[Fold]]:
 def _siblings(body: Sequence[Statement], found: dict[Axis, Axis]) -> dict[Axis, Axis]:
     """Axes of Folds that may run in an earlier Fold's loops -> that Fold's axes."""
     for stretch in _stretches(body):
-        first: dict[tuple[int, ...], Fold] = {}
+        first: dict[Any, Fold] = {}
         for level, fold in zip(levels(stretch), stretch, strict=True):
-            key = (level, *[axis.extent for axis in fold.axes])
+            # a sum's order must not depend on what else divides its axes
+            divisors = _divisors([fold.value])
+            key = (level, *[(axis.extent, divisors.get(axis)) for axis in fold.axes])
             leader = first.setdefault(key, fold)
             if leader.axes != fold.axes:
                 found.update(zip(fold.axes, leader.axes, strict=True))
@@ -105,11 +107,17 @@ def _together(body: Sequence[Statement]) -> tuple[Statement, ...]:
 
 
 def _divided(kernel: Kernel) -> dict[Axis, int]:
+    """Axes to split -> the extent of the inner part."""
+    fixed: set[Axis] = set()
+    found = _divisors(_roots(kernel.body, fixed))
+    return {axis: by for axis, by in found.items() if axis not in fixed}
+
+
+def _divisors(roots: Iterable[Value]) -> dict[Axis, int]:
     """Axes that are divided by a number, or whose remainder is taken -> the largest such number
     that divides their extent."""
     found: dict[Axis, int] = {}
-    fixed: set[Axis] = set()
-    for value in reachable(_roots(kernel.body, fixed)):
+    for value in reachable(roots):
         if value.op not in ("IDIV", "MOD") or value.dtype is not dtypes.int64:
             continue
         of, by = value.args
@@ -117,7 +125,7 @@ def _divided(kernel: Kernel) -> dict[Axis, int]:
             continue
         if of.payload.extent % by.payload == 0 and of.payload.extent > by.payload:
             found[of.payload] = max(by.payload, found.get(of.payload, 0))
-    return {axis: by for axis, by in found.items() if axis not in fixed}
+    return found
 
 
 def _roots(body: Iterable[Statement], fixed: set[Axis]) -> list[Value]:
