@@ -7,7 +7,6 @@ BIN := $(VENV)/bin
 
 # The CPU build of PyTorch, which only comparisons need.
 TORCH ?= torch==2.13.0
-TORCH_INDEX ?= https://download.pytorch.org/whl/cpu
 TORCH_VENV ?= .venv-torch
 
 .PHONY: help demo test lint types layers format bench docs parity clean
@@ -41,7 +40,7 @@ $(VENV)/.dev: pyproject.toml | $(BIN)/python
 
 $(TORCH_VENV)/.torch: pyproject.toml
 	$(PYTHON) -m venv $(TORCH_VENV)
-	$(TORCH_VENV)/bin/python -m pip install --quiet --extra-index-url $(TORCH_INDEX) '$(TORCH)'
+	$(TORCH_VENV)/bin/python -m pip install --quiet '$(TORCH)'
 	$(TORCH_VENV)/bin/python -m pip install --quiet --editable '.[dev]'
 	@touch $@
 
