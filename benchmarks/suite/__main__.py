@@ -19,6 +19,7 @@ import os
 import subprocess
 import sys
 import tempfile
+from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
 
@@ -66,14 +67,23 @@ def names_of(group: str, options: argparse.Namespace, threads: int) -> list[str]
 
 def rows_of(group: str, setting: Setting, options: argparse.Namespace) -> list[dict[str, Any]]:
     if group == "startup":
-        return list(measure_startup(setting))
+        return _shown(measure_startup(setting))
     rows = []
     counts = (1, options.threads) if group == "products" else (options.threads,)
     for threads in dict.fromkeys(counts):
         names = names_of(group, options, threads)
         if names:
-            rows += measure_group(setting, group, names, threads)
+            rows += _shown(measure_group(setting, group, names, threads))
     return rows
+
+
+def _shown(rows: Iterable[dict[str, Any]]) -> list[dict[str, Any]]:
+    """All rows; each is told on the error stream as soon as it is there."""
+    found = []
+    for row in rows:
+        print("  ".join(report.cells(row)), file=sys.stderr, flush=True)
+        found.append(row)
+    return found
 
 
 def told(setting: Setting, options: argparse.Namespace) -> dict[str, str]:
