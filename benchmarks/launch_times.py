@@ -158,6 +158,26 @@ def launch_times(executable: CpuExecutable, step: Callable[[], Any], repeat: int
     return list(best.values())
 
 
+def biggest(
+    programs: list[tuple[Program, CpuExecutable]], step: Callable[[], Any]
+) -> tuple[Program, CpuExecutable]:
+    """Of the programs that a step runs, the one with most launches."""
+    from flambeau.device.cpu.executable import CpuExecutable
+
+    ran: set[int] = set()
+    whole = CpuExecutable.run
+
+    def run(self: CpuExecutable, inputs: Any, scalars: Any) -> Any:
+        ran.add(id(self))
+        return whole(self, inputs, scalars)
+
+    CpuExecutable.run = run  # type: ignore[method-assign]
+    step()
+    CpuExecutable.run = whole  # type: ignore[method-assign]
+    found = [each for each in programs if id(each[1]) in ran]
+    return max(found, key=lambda each: len(each[0].launches))
+
+
 def rows_of(
     program: Program, executable: CpuExecutable, step: Callable[[], Any], repeat: int
 ) -> list[Row]:
@@ -215,7 +235,7 @@ def main() -> None:
         warm_until = time.perf_counter() + 1.0
         while time.perf_counter() < warm_until:
             step()
-        program, executable = max(programs, key=lambda each: len(each[0].launches))
+        program, executable = biggest(programs, step)
         whole = best_of(options.repeat, step)
         rows = rows_of(program, executable, step, options.repeat)
         print(f"the whole step: {whole * 1e3:.3f} ms")
