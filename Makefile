@@ -8,6 +8,8 @@ BIN := $(VENV)/bin
 # The CPU build of PyTorch, which only comparisons need.
 TORCH ?= torch==2.13.0
 TORCH_VENV ?= .venv-torch
+TORCH_PYTHON ?= $(TORCH_VENV)/bin/python
+BENCH ?=
 
 .PHONY: help demo test lint types layers format bench docs parity clean
 
@@ -17,7 +19,9 @@ help:
 	@echo "make lint     lint, types and layer contracts only"
 	@echo "make format   put the source into the project's format"
 	@echo "make docs     run every code block of README.md and docs/"
-	@echo "make bench    figures, and the demo's step beside PyTorch (installs PyTorch in $(TORCH_VENV))"
+	@echo "make bench    Flambeau beside PyTorch, with table and picture in benchmarks/"
+	@echo "              (installs PyTorch in $(TORCH_VENV); TORCH_PYTHON=… names one that has it;"
+	@echo "              BENCH='--only train,small --quick --compile' chooses what is measured)"
 	@echo "make parity   the tests against PyTorch (installs PyTorch in $(TORCH_VENV))"
 	@echo "make clean    remove what the above made"
 
@@ -63,9 +67,15 @@ test: lint
 docs: $(VENV)/.dev
 	$(BIN)/python -m pytest tests/test_docs.py
 
-bench: $(VENV)/.dev $(TORCH_VENV)/.torch
+ifeq ($(TORCH_PYTHON),$(TORCH_VENV)/bin/python)
+bench: $(TORCH_VENV)/.torch
+endif
+bench: $(VENV)/.dev
+ifeq ($(BENCH),)
 	$(BIN)/python benchmarks/figures.py
-	$(BIN)/python benchmarks/demo_step.py --torch-python $(TORCH_VENV)/bin/python
+	$(BIN)/python benchmarks/demo_step.py --torch-python $(TORCH_PYTHON)
+endif
+	$(BIN)/python -m benchmarks.suite --torch-python $(TORCH_PYTHON) $(BENCH)
 
 parity: $(TORCH_VENV)/.torch
 	$(TORCH_VENV)/bin/python -m pytest -n $(WORKERS) -k parity
