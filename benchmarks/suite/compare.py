@@ -130,8 +130,14 @@ def _one_process(
 def _row(group: str, name: str, threads: int, runs: dict[tuple[str, str], list[Result]]) -> Result:
     row: Result = {"group": group, "name": name, "threads": threads}
     for kind in ("flambeau", "torch", "compiled"):
-        if (name, kind) in runs:
-            row[kind] = merged(runs[name, kind])
+        found = runs.get((name, kind), [])
+        errors = [f"{kind}: {each['error']}" for each in found if "error" in each]
+        if errors:
+            row["error"] = errors[0]
+        elif found:
+            row[kind] = merged(found)
+    if "flambeau" not in row:
+        return row
     for kind in ("torch", "compiled"):
         if kind in row:
             row[f"ratio_{kind}"] = row[kind]["best"] / row["flambeau"]["best"]

@@ -53,6 +53,9 @@ def header(group: str) -> list[str]:
 
 def cells(row: Result) -> list[str]:
     """One row of the table."""
+    if "error" in row:
+        told = f"{row['name']}: {row['error']}".replace("|", "/").replace("\n", " ")
+        return [told] + [""] * (len(header(row["group"])) - 1)
     mine, theirs = row["flambeau"], row.get("torch")
     found = [row["name"], str(row["threads"]), seconds(mine["best"])]
     found += [

@@ -12,6 +12,7 @@ import json
 import os
 import statistics
 import time
+import traceback
 from collections.abc import Callable
 from typing import Any
 
@@ -78,6 +79,15 @@ def measure(work: Any, seconds: float, base: float) -> dict[str, Any]:
     return result
 
 
+def attempt(work: Any, seconds: float, base: float) -> dict[str, Any]:
+    """As measure; work that fails is a row that says how, and the others go on."""
+    try:
+        return measure(work, seconds, base)
+    except Exception as error:  # noqa: BLE001  # whatever it is, the table tells it
+        traceback.print_exc()
+        return {"name": work.name, "error": f"{type(error).__name__}: {error}"}
+
+
 def choose(framework: str, threads: int) -> tuple[Any, float]:
     """Import the framework with this many threads."""
     os.environ["FLAMBEAU_THREADS"] = os.environ["OMP_NUM_THREADS"] = str(threads)
@@ -112,7 +122,7 @@ def main() -> None:
     for work in WORKS[options.group]:
         wanted = work.name in options.name if options.name else (work.quick or not options.quick)
         if wanted and options.threads in work.threads:
-            print(json.dumps(measure(work, options.seconds, base)), flush=True)
+            print(json.dumps(attempt(work, options.seconds, base)), flush=True)
 
 
 if __name__ == "__main__":
