@@ -13,6 +13,7 @@ from functools import lru_cache
 from math import prod
 
 from flambeau.device.cpu.access import NEAR, linear_terms
+from flambeau.device.cpu.elementwise import with_offsets
 from flambeau.device.cpu.values import Values
 from flambeau.kernel.ir import Axis, Check, Fold, Kernel, Loop, Sort, Statement, Store, Value
 from flambeau.kernel.tile import is_product
@@ -65,6 +66,13 @@ class Run:
         if len(self.axes) == 1:
             return max(1.0, -(-self.extent // LANES)) + 0.25
         return -(-self.extent // self.count) * max(1.0, self.lanes / LANES) + 0.25
+
+
+def bind_run(values: Values, run: Run, start: str) -> None:
+    """Bind the axes of a run to a vector from a step of its first axis on."""
+    for axis, offsets in zip(run.axes, run.offsets(), strict=True):
+        name = start if axis is run.axes[0] else "0"
+        values.bind(axis, with_offsets(name, offsets))
 
 
 @dataclass(frozen=True)

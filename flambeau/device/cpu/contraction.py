@@ -11,12 +11,12 @@ from __future__ import annotations
 from collections.abc import Callable
 
 from flambeau.device.cpu import micro
+from flambeau.device.cpu.choose import Run, bind_run
 from flambeau.device.cpu.emit import (
     INDEX,
     Emitter,
     Operand,
     Stage,
-    counting,
     mask_literal,
     vector_type,
 )
@@ -258,8 +258,11 @@ class ContractionRenderer:
             stride *= each.extent
         if number != self.tiling.split:
             low, high = 0, axis.extent
-        if lanes > 1 and number == len(k) - 1:
-            self._k_lanes(position, low, high, lanes, body)
+        if lanes > 1 and number == len(k) - self.tiling.joint_k:
+            run = Run(k[number:], lanes, lanes)
+            self._k_lanes(
+                run, position, emitter.times(low, stride), emitter.times(high, stride), body
+            )
             return
         loop = emitter.open_loop(low, high)
         self.values.bind(axis, Operand(loop.index, INDEX))
@@ -269,32 +272,29 @@ class ContractionRenderer:
         emitter.close_loop(loop)
 
     def _k_lanes(
-        self,
-        position: str,
-        low: Int,
-        high: Int,
-        lanes: int,
-        body: Callable[[str, int], None],
+        self, run: Run, position: str, low: Int, high: Int, body: Callable[[str, int], None]
     ) -> None:
-        """The last axis of k in vectors: whole ones, then what is left at its end."""
-        emitter, axis = self.emitter, self.contraction.k[-1]
-        whole = axis.extent // lanes * lanes
-        rest = axis.extent - whole
+        """The last axes of k in vectors: whole ones, then what is left at their end."""
+        emitter, lanes = self.emitter, run.lanes
+        extent = run.extent * run.inner
+        low, high = (int(each) if str(each).isdigit() else each for each in (low, high))
+        whole = extent // lanes * lanes
+        rest = extent - whole
         if whole:
-            top: Int = whole if high == axis.extent else self.emitter.least(high, whole)
+            top: Int = whole if high == extent else self.emitter.least(high, whole)
             loop = emitter.open_loop(low, top, lanes, (), lanes, None)
-            self.values.bind(axis, counting(loop.index, lanes))
+            bind_run(self.values, run, emitter.rest(loop.index, run.inner))
             past = emitter.minus(loop.index, low)
             body(self.emitter.plus(position, past), lanes)
             emitter.close_loop(loop)
         if not rest:
             return
         last = "true"
-        if high != axis.extent:
-            last = emitter.let(f"icmp eq i64 {high}, {axis.extent}")
+        if high != extent:
+            last = emitter.let(f"icmp eq i64 {high}, {extent}")
         with emitter.branch(last):
             emitter.push(lanes, mask_literal(lane < rest for lane in range(lanes)))
-            self.values.bind(axis, counting(str(whole), lanes))
+            bind_run(self.values, run, str(whole // run.inner))
             past = emitter.minus(whole, low)
             body(self.emitter.plus(position, past), rest)
             emitter.pop()

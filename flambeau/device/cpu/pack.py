@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from flambeau.device.cpu.emit import INDEX, Emitter, Operand, counting
+from flambeau.device.cpu.choose import Run, bind_run
+from flambeau.device.cpu.emit import INDEX, Emitter, Operand
 from flambeau.device.cpu.tiling import Side
 from flambeau.device.cpu.values import Values
 
@@ -47,7 +48,7 @@ class Panels:
             mask = emitter.let(f"icmp slt <{lanes} x i32> <{numbers}>, {whole}")
         emitter.push(lanes, mask)
         if side.run and side.axes:
-            self.values.bind(side.axes[-1], counting(start, lanes))
+            self._bind_run(start, lanes)
         elif side.axes:
             self._decode_lanes(start, lanes, partial)
         return lanes
@@ -57,14 +58,19 @@ class Panels:
         side, emitter = self.side, self.emitter
         if side.outer == 1:
             if side.run:
-                self.values.decode(side.axes[:-1], "0")
+                self.values.decode(side.axes[: -side.joint], "0")
             return self.emitter.times(number, side.segment)
         part = "0"
         if side.per_run > 1:
             part = emitter.let(f"urem i64 {number}, {side.per_run}")
             number = emitter.let(f"udiv i64 {number}, {side.per_run}")
-        self.values.decode(side.axes[:-1], number)
+        self.values.decode(side.axes[: -side.joint], number)
         return self.emitter.times(part, side.segment)
+
+    def _bind_run(self, start: str, lanes: int) -> None:
+        """Bind the joint axes to a vector from `start` on."""
+        run = Run(self.side.axes[-self.side.joint :], lanes, lanes)
+        bind_run(self.values, run, self.emitter.rest(start, run.inner))
 
     def _decode_lanes(self, start: str, lanes: int, partial: bool) -> None:
         emitter, side = self.emitter, self.side
@@ -102,9 +108,9 @@ class Panels:
             if side.length % side.width:
                 place = self.emitter.least(place, side.length - 1)
             axes = side.axes
-            if side.run:
-                self.values.decode(axes[:-1], "0")
-                axes = axes[-1:]
+            if side.run and axes:
+                self.values.decode(axes[: -side.joint], "0")
+                axes = axes[-side.joint :]
             self.values.decode(axes, place)
             return
         padded = side.per_run * side.segment
@@ -113,5 +119,5 @@ class Panels:
         outer = self.emitter.let(f"udiv i64 {place}, {padded}")
         if padded != side.length:
             inner = self.emitter.least(inner, side.length - 1)
-        self.values.decode(side.axes[:-1], outer)
-        self.values.bind(side.axes[-1], Operand(inner, INDEX))
+        self.values.decode(side.axes[: -side.joint], outer)
+        self.values.decode(side.axes[-side.joint :], inner)

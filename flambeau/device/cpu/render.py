@@ -12,9 +12,8 @@ from collections.abc import Callable, Sequence
 from dataclasses import replace
 
 from flambeau.device.cpu import convert, domain, sort
-from flambeau.device.cpu.choose import Chooser, Run
+from flambeau.device.cpu.choose import Chooser, Run, bind_run
 from flambeau.device.cpu.contraction import ContractionRenderer
-from flambeau.device.cpu.elementwise import with_offsets
 from flambeau.device.cpu.emit import (
     ENTRY,
     INDEX,
@@ -141,12 +140,12 @@ class Renderer:
             mask = mask_literal(lane < points for lane in range(run.lanes))
         if isinstance(low, int) and isinstance(high, int) and high - low == run.count:
             emitter.push(run.lanes, mask)
-            self._bind_run(run, str(low))
+            bind_run(self.values, run, str(low))
             results = body([init for _, init in carried])
             emitter.pop()
             return results
         loop = emitter.open_loop(low, high, run.count, carried, run.lanes, mask)
-        self._bind_run(run, loop.index)
+        bind_run(self.values, run, loop.index)
         return emitter.close_loop(loop, body(loop.carried))
 
     def vector_tail(
@@ -160,15 +159,10 @@ class Renderer:
             lanes //= 2
         mask = None if rest == lanes else mask_literal(lane < rest for lane in range(lanes))
         self.emitter.push(lanes, mask)
-        self._bind_run(replace(run, lanes=lanes), str(run.extent - steps))
+        bind_run(self.values, replace(run, lanes=lanes), str(run.extent - steps))
         results = body([init for _, init in carried])
         self.emitter.pop()
         return results
-
-    def _bind_run(self, run: Run, start: str) -> None:
-        for axis, offsets in zip(run.axes, run.offsets(), strict=True):
-            name = start if axis is run.axes[0] else "0"
-            self.values.bind(axis, with_offsets(name, offsets))
 
     def vectors(
         self, run: Run, carried: Sequence[tuple[str, str]], body: Body, fixed: bool = False

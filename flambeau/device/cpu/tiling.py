@@ -36,14 +36,16 @@ SMALL = 4096
 class Side:
     """One operand: its value, the result's axes that it brings in, how they are cut and packed.
 
-    The axes' points lie on a line of segments. With `run`, a segment lies within the last axis
-    (extent `length`) at one point of the others (`outer` points), and may be longer than what is
-    left of it; else segments run through all axes as one (outer = 1). A panel is so many segments.
+    The axes' points lie on a line of segments. With `run`, a segment lies within the last `joint`
+    axes (`length` points), of which memory knows only one, at one point of the others (`outer`
+    points), and may be longer than what is left of them; else segments run through all axes as one
+    (outer = 1). A panel is so many segments.
     """
 
     value: Value
     axes: tuple[Axis, ...]
     run: bool
+    joint: int
     length: int
     outer: int
     width: int  # rows or columns of a panel
@@ -90,6 +92,7 @@ class Tiling:
     blocks: int
     parts: int  # partial sums of one result, each over some blocks of k
     shared: bool  # whether work items of their own compute them
+    joint_k: int  # so many of the last axes of k run in lanes together, where they do
 
 
 def tiling(contraction: Contraction, values: Values, target: Target) -> Tiling | None:
@@ -123,7 +126,14 @@ def tiling(contraction: Contraction, values: Values, target: Target) -> Tiling |
         blocks,
         parts,
         shared,
+        _joint_k(c, split, lanes, values),
     )
+
+
+def _joint_k(c: Contraction, split: int, lanes: int, values: Values) -> int:
+    """How many of the last axes of k, behind the one that is cut, lie in memory as one."""
+    loads = [each for each in reachable([c.a, c.b]) if each.op == "load"]
+    return joined(c.k[min(split + 1, len(c.k) - 1) :], lanes, loads, values)
 
 
 def _best(
@@ -223,14 +233,30 @@ def _side(
 ) -> Side:
     value, axes = operand
     total = prod(axis.extent for axis in axes)
-    length = axes[-1].extent if run and axes else total
+    loads = [each for each in reachable([value]) if each.op == "load"]
+    joint = joined(axes, width, loads, values) if run and axes else 1
+    length = prod(axis.extent for axis in axes[-joint:]) if run and axes else total
     segment = width
     if run and len(axes) > 1:
         segment = min(width, 1 << (length - 1).bit_length())
-    loads = [each for each in reachable([value]) if each.op == "load"]
     along_free = run and all(
         factor(x.args[0], axis, values) in (0, 1, 2, 3, 4) for x in loads for axis in axes[-1:]
     )
     along_k = all(factor(x.args[0], c.k[-1], values) in (0, 1) for x in loads)
     transposed = not along_free and along_k and c.k[-1].extent >= min(lanes, 8) // 2
-    return Side(value, axes, run, length, total // length, width, segment, transposed, 1)
+    return Side(value, axes, run, joint, length, total // length, width, segment, transposed, 1)
+
+
+def joined(axes: Sequence[Axis], width: int, loads: Sequence[Value], values: Values) -> int:
+    """How many of the last axes lie in memory as one, until they have `width` points. All but the
+    first of them have a power of two of points, so that vectors start where rows do."""
+    count, points = 1, axes[-1].extent
+    while count < len(axes) and points < width and points & (points - 1) == 0:
+        outer, inner = axes[-count - 1], axes[-1]
+        for each in loads:
+            steps = factor(each.args[0], inner, values), factor(each.args[0], outer, values)
+            if steps[0] is None or steps[1] is None or steps[1] != points * steps[0]:
+                return count
+        points *= outer.extent
+        count += 1
+    return count

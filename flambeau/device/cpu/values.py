@@ -47,6 +47,17 @@ def bounds(value: Value) -> Bounds | None:
     return None
 
 
+def _limit(value: Value) -> int | None:
+    """For -1 < index and index < limit: the limit."""
+    first, second = value.args
+    if first.op != "LT" or second.op != "LT" or first.args[1] is not second.args[0]:
+        return None
+    low, high = first.args[0], second.args[1]
+    if low.op != "const" or high.op != "const" or low.payload != -1 or low.dtype is not INDEX:
+        return None
+    return int(high.payload) if 0 <= high.payload <= _NARROW[1] else None
+
+
 class Values(Access):
     """Computes a kernel's Values, each once in the outermost scope that it can be computed in."""
 
@@ -167,6 +178,12 @@ class Values(Access):
         return found
 
     def _needed(self, value: Value) -> list[Value]:
+        if value.op == "AND" and _limit(value) is not None:
+            index = value.args[1].args[0]
+            if self._find(index) is None:
+                return [index]
+            if self._is_wide(index):
+                return []
         if value.op != "load":
             return list(value.args)
         return [atom for atom, _ in self.terms(value.args[0])[1]] + list(value.args[1:])
@@ -184,6 +201,10 @@ class Values(Access):
             return self._integer_division(value, operands)
         if value.op in ("LT", "EQ"):
             return self._comparison(value, operands)
+        if value.op == "AND" and (limit := _limit(value)) is not None:
+            found = self._within(value.args[1].args[0], limit)
+            if found is not None:
+                return found
         return elementwise.apply(self.emitter, value.op, operands)
 
     # integers
@@ -218,6 +239,19 @@ class Values(Access):
         return Operand(
             self.emitter.let(f"icmp {how} <{lanes} x i32> {x}, {y}"), dtypes.bool_, lanes
         )
+
+    def _is_wide(self, index: Value) -> bool:
+        operand = self._find(index)
+        return operand is not None and operand.lanes > 1 and self._fits(index)
+
+    def _within(self, index: Value, limit: int) -> Operand | None:
+        """0 ≤ index < limit by one comparison of vectors; None where that is not the way."""
+        operand = self._find(index)
+        if operand is None or not self._is_wide(index):
+            return None
+        name, lanes = self._narrow(operand, operand.lanes), operand.lanes
+        test = self.emitter.let(f"icmp ult <{lanes} x i32> {name}, splat (i32 {limit})")
+        return Operand(test, dtypes.bool_, lanes)
 
     def _integer_division(self, value: Value, operands: list[Operand]) -> Operand:
         """⌊x / y⌋ or x mod y; by zero records DIVISION_BY_ZERO and goes on with y = 1."""
