@@ -425,6 +425,25 @@ def slice_all(rewriter: Rewriter, node: Node) -> Node | None:
     return source if whole or node.type.size == 0 else None
 
 
+def whole_axes(rewriter: Rewriter, node: Node) -> Node | None:
+    """Where a slice, or what is padded, has all of an axis, its start is known.
+
+    slice_(x, (at, 1), (2, 2)) => slice_(x, (0, 1), (2, 2))
+    pad(x, (2, 5), (at, 1)) => pad(x, (2, 5), (0, 1))
+    """
+    (source,) = node.inputs
+    axes = zip(node.shape, source.shape, node.attrs[1], node.scalars, strict=True)
+    starts = tuple(
+        [
+            (0 if step == 1 or n == 1 else n - 1) if n == whole and step in (1, -1) else start
+            for n, whole, step, start in axes
+        ]
+    )
+    if starts == node.scalars or node.type.size == 0:
+        return None
+    return rewriter.make(node.op, node.inputs, node.attrs, starts)
+
+
 def slice_twice(rewriter: Rewriter, node: Node) -> Node | None:
     """A slice of a slice, where the starts are known.
 
@@ -539,9 +558,9 @@ RULES.update(
         op.RESHAPE: [reshape_twice, move_repeated],
         op.PERMUTE: [permute_twice, permute_ones, move_repeated],
         op.EXPAND: [expand_twice, expand_ones],
-        op.SLICE: [slice_all, slice_twice, slice_padding, move_repeated],
+        op.SLICE: [whole_axes, slice_all, slice_twice, slice_padding, move_repeated],
         op.WINDOW: [move_repeated],
-        op.PAD: [pad_nothing],
+        op.PAD: [whole_axes, pad_nothing],
         op.CAT: [cat_empty],
         op.DETACH: [forget_history],
         op.GRAFT: [forget_history],

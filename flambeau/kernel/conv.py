@@ -201,6 +201,11 @@ def _input(lowering: Lowering, node: Node, geometry: Geometry, index: Index, gua
     return lowering.cast(total, node.dtype)
 
 
+def in_phases(node: Node) -> bool:
+    """Whether a Node is a CONV that takes several launches."""
+    return node.op is op.CONV and len(_phases(node, Geometry(*node.attrs))) > 1
+
+
 Variant = tuple[list[Axis], Index]
 """The domain's axes, and the result's index at a point of them."""
 

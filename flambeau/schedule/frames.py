@@ -11,6 +11,7 @@ import math
 
 from flambeau.graph import op
 from flambeau.graph.node import Node
+from flambeau.kernel.conv import in_phases
 from flambeau.kernel.index import Index, Linear, axes_of
 from flambeau.kernel.limits import FEWEST
 from flambeau.kernel.map import Frame
@@ -162,6 +163,8 @@ class Framing(Inlining):
     def _join_group(self, number: int, node: Node, group: Group) -> bool:
         frame = group.frame
         assert frame is not None
+        if group.anchor is not None and in_phases(group.anchor):
+            return False  # each launch would go through all arrays, with strides
         inner = [each for each in node.inputs if self.group[self.number[each]] is group]
         others = [each for each in node.inputs if self.group[self.number[each]] is not group]
         at = self._index_in(frame, node, inner)

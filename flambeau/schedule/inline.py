@@ -93,6 +93,9 @@ class Inlining:
         self.dear = 0
         self.gathers = 0
         self.again = 0  # members of groups that others compute again
+        self.uses = [0] * count
+        for each in (*outputs, *[each for node in self.order for each in node.inputs]):
+            self.uses[self.number[each]] += 1
         self.indices = Indices()
         self.frames: dict[tuple[tuple[int, ...], tuple[int, ...]], Frame] = {}
         self.open: dict[Frame, list[Group]] = {}
@@ -121,11 +124,28 @@ class Inlining:
         What it rearranges, or itself, is stored; or else what it takes to compute it again.
         """
         while not self._available(node):
+            if self._only_turned(node):
+                self.store(node)
+                return
             if node.op not in REARRANGING:
                 if not self._recomputed(node):
                     self.store(node)
                 return
             node = node.inputs[0]
+
+    def _only_turned(self, node: Node) -> bool:
+        """Whether a product is asked for with its axes in this order only: so it is stored, then.
+
+        A product is as fast whichever way its result lies; who reads it is not.
+        """
+        group = self.group[self.number[node]]
+        if node.op is not op.PERMUTE or group is None or group.anchor is None:
+            return False
+        while node.op is op.PERMUTE or node.op is op.RESHAPE:
+            (node,) = node.inputs
+            if self.uses[self.number[node]] != 1:
+                return False
+        return group.kind == "frame" and node.op is not op.EXPAND
 
     def _available(self, node: Node) -> bool:
         number = self.number[node]

@@ -45,6 +45,7 @@ def namespace() -> dict[str, Any]:
         "h": buffer((2, 3), d.float16),
         "e": buffer((0, 3), d.float32),
         "s": buffer((), d.float32),
+        "at": ScalarRef(0),
         "f16": d.float16,
         "f32": d.float32,
         "f64": d.float64,
@@ -73,7 +74,7 @@ def test_example(rule, before, after):
     assert Rewriter({}).run([first])[0] is not second, "nothing is simplified"
     inputs = tuple(each for each in walk([first, second]) if each.op is op.BUFFER)
     arrays = [random_array(each) for each in inputs]
-    old, new = evaluate(Graph(inputs, (first, second)), arrays)
+    old, new = evaluate(Graph(inputs, (first, second)), arrays, scalars=(np.int64(0),))
     assert old.dtype == new.dtype
     assert np.ascontiguousarray(old).tobytes() == np.ascontiguousarray(new).tobytes()
 

@@ -169,6 +169,38 @@ def conv_backward():
 
 
 @plan
+def strided_conv_backward_relu():
+    """Launches in phases store what they compute; the rest is one pass."""
+    more = ((2, 2), PADDING, (1, 1), 1)
+    gradient = g.conv("input", buffer(8, 16, 8, 8), buffer(16, 3, 3, 3), *more, (16, 16))
+    x = buffer(8, 3, 16, 16)
+    return (g.where(g.less(c(0.0), x), gradient, c(0.0)),)
+
+
+@plan
+def split_backward():
+    """Three matrix products are heads of one array; each is stored as the sum of all reads it."""
+    total = None
+    for number in range(3):
+        heads = g.permute(g.matmul(buffer(2, 4, 16, 16), buffer(2, 4, 16, 8)), (0, 2, 1, 3))
+        flat = g.reshape(heads, (2, 16, 32))
+        starts = tuple([ScalarRef(3 * number + axis) for axis in range(3)])
+        fill = op.encode_constant(0.0, F)
+        part = node(op.PAD, (flat,), ((2, 16, 96), (1, 1, 1), fill), starts)
+        total = part if total is None else g.add(total, part)
+    return (total,), (), (d.int64,) * 9
+
+
+@plan
+def clipped_linear_weight():
+    """A gradient is stored as its parameter lies, for what updates the parameter reads both."""
+    gradient = g.permute(g.matmul(buffer(20, 48), buffer(48, 30)), (1, 0))
+    norm = g.sqrt(g.reduce("add", g.mul(gradient, gradient), (0, 1)))
+    clipped = g.mul(gradient, g.div(c(1.0), norm))
+    return (clipped, g.sub(buffer(30, 20), g.mul(scalar(0), clipped))), (), (F,)
+
+
+@plan
 def batch_norm():
     x = buffer(16, 32, 8, 8)
     centred = g.sub(x, mean(x, (0, 2, 3)))
