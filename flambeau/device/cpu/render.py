@@ -346,13 +346,15 @@ class Renderer:
         values, emitter = self.values, self.emitter
         register = REGISTER_TYPES[fold.dtype.name]
         steps = [axis for axis in fold.axes if axis.extent > 1]
-        number, chunk, chunks, _, blocks = cut([axis.extent for axis in steps])
-        axis = steps[number]
 
         def product(carried: list[str]) -> list[str]:
             x, y = (emitter.spread(values.value(each), lanes) for each in fold.value.args)
             return [emitter.fma(register, lanes, x, y, carried[0])]
 
+        if not steps:  # one product
+            return self.nest(fold.axes, [(kind, zero)], product)[0]
+        number, chunk, chunks, _, blocks = cut([axis.extent for axis in steps])
+        axis = steps[number]
         if blocks == 1:
             return self.nest(steps, [(kind, zero)], product, unroll=True)[0]
 
