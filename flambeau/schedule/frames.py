@@ -27,6 +27,10 @@ def _one_to_one(index: Index, node: Node) -> bool:
     return math.prod([axis.extent for axis in axes]) == int(node.type.size)
 
 
+def _first(group: Group) -> int:
+    return group.first
+
+
 class Framing(Inlining):
     """How groups of contractions are opened and joined."""
 
@@ -132,6 +136,7 @@ class Framing(Inlining):
         """Whether computing any of the stored Nodes of `mask` needs `target` to have run."""
         seen = 0
         pending = mask
+        floor: int | None = None
         while pending:
             low = pending & -pending
             pending ^= low
@@ -142,13 +147,26 @@ class Framing(Inlining):
                 return True
             if group is None:
                 needs = self.reads[number] | self.far[number]
-            elif group.last < target.first:
-                continue
             else:
+                if group.last < target.first:
+                    floor = self._floor(target) if floor is None else floor
+                    if group.last < floor:
+                        continue
                 needs = group.reads
                 seen |= group.members
             pending |= needs & ~seen
         return False
+
+    def _floor(self, target: Group) -> int:
+        """Groups that end before this number cannot need `target`, not even through others.
+
+        A group that began before `target` and went on after it may: so may what reads it.
+        """
+        floor = target.first
+        for group in sorted(self.groups, key=_first, reverse=True):
+            if group.first < floor <= group.last:
+                floor = group.first
+        return floor
 
     def _join(self, number: int, node: Node) -> bool:
         """Make an elementwise or rearranging Node part of a group that computes its input."""
