@@ -185,7 +185,7 @@ class Access(ABC):
             raw = self._load_stepping(buffer, dtype, address.base, step, lanes, mask)
         else:
             near = self._load_near(buffer, dtype, address, lanes, mask)
-            raw = near or self._gather(buffer, dtype, address, lanes, mask)
+            raw = near or self._gathered(buffer, dtype, address, lanes, mask)
         return Operand(convert.from_memory(self.emitter, raw, dtype, lanes), dtype, lanes)
 
     def _mask(self, valid: Operand | None, lanes: int) -> str | None:
@@ -277,6 +277,23 @@ class Access(ABC):
         return emitter.let(
             f"shufflevector {whole} {raw}, {whole} poison, <{lanes} x i32> <{order}>"
         )
+
+    def _gathered(
+        self, buffer: int, dtype: DType, address: Address, lanes: int, mask: str | None
+    ) -> str:
+        """As _gather; where it is likely that no lane counts, that is looked at first."""
+        emitter = self.emitter
+        if mask is None or known_lanes(mask, lanes) is not None:
+            return self._gather(buffer, dtype, address, lanes, mask)
+        whole = f"<{lanes} x {convert.access_type(dtype)}>"
+        some, label = self.any(mask, lanes), emitter.number()
+        emitter.line(f"br label %before{label}\nbefore{label}:")
+        emitter.line(f"br i1 {some}, label %then{label}, label %end{label}\nthen{label}:")
+        found = self._gather(buffer, dtype, address, lanes, mask)
+        emitter.line(f"br label %after{label}\nafter{label}:")
+        emitter.line(f"br label %end{label}\nend{label}:")
+        pairs = f"[ {found}, %after{label} ], [ zeroinitializer, %before{label} ]"
+        return emitter.let(f"phi {whole} {pairs}")
 
     def _gather(
         self, buffer: int, dtype: DType, address: Address, lanes: int, mask: str | None

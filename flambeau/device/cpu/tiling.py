@@ -113,12 +113,14 @@ def tiling(contraction: Contraction, values: Values, target: Target) -> Tiling |
     sides = _best(rows, columns, c, values, lanes, target.registers)
     vectors = sides[1].width // lanes
     parts, shared = _parts(prod(axis.extent for axis in c.batch) * m * n, k, blocks)
+    batch = prod(axis.extent for axis in c.batch)
+    most = AREA // 4 if parts > 1 and not shared else AREA
     return Tiling(
         "double" if double else "float",
         8 if double else 4,
         lanes,
         vectors,
-        *_blocked(*sides, AREA // 4 if parts > 1 and not shared else AREA),
+        *_shared_out(*_blocked(*sides, most), batch * (parts if shared else 1), lanes),
         split,
         chunk,
         chunks,
@@ -146,14 +148,19 @@ def _best(
         for run in (True, False) if len(columns[1]) > 1 else (True,):
             right = _side(columns, run, vectors * lanes, c, values, lanes)
             tiles = left.panels * right.panels
-            multiply = height * vectors / 2 + (height + vectors) / 4 + 1.0
+            multiply = _multiplying(height, vectors)
             if vectors * lanes > 32:
                 multiply *= 1.1  # the panel of columns does not stay in the nearest cache
-            cost = tiles * max(multiply, 4.0) + right.panels * right.width * _packing(right)
+            cost = tiles * multiply + right.panels * right.width * _packing(right)
             if best is None or cost < best:
                 best, chosen = cost, (left, right)
     assert chosen is not None
     return chosen
+
+
+def _multiplying(height: int, vectors: int) -> float:
+    """Cycles of one step of k in the micro-kernel."""
+    return max(height * vectors / 2 + (height + vectors) / 4 + 1.0, 4.0)
 
 
 def _packing(side: Side) -> float:
@@ -185,6 +192,30 @@ def _blocked(rows: Side, columns: Side, most: int) -> tuple[Side, Side]:
     wide = min(width, area / tall)
     tall = min(height, area / wide)
     return _with_block(rows, tall), _with_block(columns, wide)
+
+
+def _shared_out(rows: Side, columns: Side, others: int, lanes: int) -> tuple[Side, Side]:
+    """Somewhat more work items, where that lets 2 or 4 threads end at the same time; there are
+    `others` times as many items as blocks."""
+    if others * rows.blocks * columns.blocks >= 16:
+        return rows, columns
+    best, chosen = None, (rows, columns)
+    multiply = _multiplying(rows.width, columns.width // lanes)
+    for down in range(rows.blocks, min(rows.blocks + 2, rows.panels) + 1):
+        left = replace(rows, block=-(-rows.panels // down))
+        for across in range(columns.blocks, min(columns.blocks + 6, columns.panels) + 1):
+            right = replace(columns, block=-(-columns.panels // across))
+            item = left.block * right.block * multiply
+            for side in (left, right):
+                item += side.block * side.width * _packing(side) * 2
+            items = others * left.blocks * right.blocks
+            cost = sum(
+                weight * threads * -(-items // threads) * item
+                for threads, weight in ((1, 6), (2, 6), (4, 1))
+            )
+            if best is None or cost < best:
+                best, chosen = cost, (left, right)
+    return chosen
 
 
 def _with_block(side: Side, size: float) -> Side:
