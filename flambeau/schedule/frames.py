@@ -89,6 +89,8 @@ class Framing(Inlining):
         self.group[number] = group
         self.at[number] = at
         node = self.order[number]
+        if group.anchor is not None and self._will_be_kept(node, group):
+            self.kept |= 1 << number
         self.plain[number] = 1 << number
         if node.op in REARRANGING:  # as seen from outside
             self.moves |= 1 << number

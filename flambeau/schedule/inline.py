@@ -16,6 +16,9 @@ from flambeau.kernel.map import Frame
 
 REARRANGING = frozenset({op.RESHAPE, op.PERMUTE, op.EXPAND})
 CONTRACTIONS = frozenset({op.REDUCE, op.MATMUL, op.CONV})
+FEW = 6
+"""How many operations are done again on what is loaded anyway."""
+
 AGAIN = 16
 """What doing operations again may cost, rather than storing their result: see Inlining.cost."""
 
@@ -93,9 +96,12 @@ class Inlining:
         self.dear = 0
         self.gathers = 0
         self.again = 0  # members of groups that others compute again
-        self.uses = [0] * count
-        for each in (*outputs, *[each for node in self.order for each in node.inputs]):
-            self.uses[self.number[each]] += 1
+        self.wanted = {canonical(node) for node in outputs}
+        self.users: list[list[Node]] = [[] for _ in range(count)]
+        for node in self.order:
+            for each in node.inputs:
+                self.users[self.number[each]].append(node)
+        self.kept = 0  # members of products' groups that will be stored
         self.indices = Indices()
         self.frames: dict[tuple[tuple[int, ...], tuple[int, ...]], Frame] = {}
         self.open: dict[Frame, list[Group]] = {}
@@ -143,7 +149,7 @@ class Inlining:
             return False
         while node.op is op.PERMUTE or node.op is op.RESHAPE:
             (node,) = node.inputs
-            if self.uses[self.number[node]] != 1:
+            if len(self.users[self.number[node]]) != 1 or node in self.wanted:
                 return False
         return group.kind == "frame" and node.op is not op.EXPAND
 
@@ -152,32 +158,21 @@ class Inlining:
         return bool(self.is_stored(node) or self.group[number] is None or self.again >> number & 1)
 
     def _recomputed(self, node: Node) -> bool:
-        """Whether a row kernel's large result is computed again from its small ones, cheaply.
+        """Whether what a group computes is computed again by those who use it, cheaply.
 
-        The small ones are stored instead: the mean and the scale of a normalisation, say.
+        A row kernel's large results are, from its small ones: the mean and the scale of a
+        normalisation, say. A product's are, from those that are stored anyway.
         """
         group = self.group[self.number[node]]
-        if group is None or group.frame is None or not group.frame.loops:
+        if group is None or group.frame is None:
             return False
-        path: list[Node] = []
-        small: list[Node] = []
-        cost = 0
-        pending = [node]
-        while pending:
-            each = pending.pop()
-            if self.group[self.number[each]] is not group or each in path or each in small:
-                continue
-            if self.is_stored(each) or (each.type.size * 4 <= node.type.size and each is not node):
-                small.append(each)
-                continue
-            cost += 9 if each.op in DEAR else 1
-            if each.op in CONTRACTIONS or cost > AGAIN:
-                return False
-            path.append(each)
-            pending.extend(each.inputs)
-        if not small:
+        if not group.frame.loops and (group.anchor is None or self.kept >> self.number[node] & 1):
             return False
-        for each in small:
+        found = self._way(node, group)
+        if found is None:
+            return False
+        path, base = found
+        for each in base:
             self.outside(each)
         for each in sorted(path, key=self.number.__getitem__):
             number = self.number[each]
@@ -187,6 +182,61 @@ class Inlining:
             else:
                 self._inline(number, each)
         return True
+
+    def _way(self, node: Node, group: Group) -> tuple[list[Node], list[Node]] | None:
+        """How to compute a member of a group again: what is done, and from what; None: dearly."""
+        path: list[Node] = []
+        base: list[Node] = []
+        others: dict[Node, None] = {}
+        rows = group.anchor is None
+        cost = 0
+        pending = [node]
+        while pending:
+            each = pending.pop()
+            if each in path or each in base:
+                continue
+            if self.group[self.number[each]] is not group:
+                others[each] = None
+            elif self.is_stored(each) or (each is not node and self._is_base(each, node, rows)):
+                base.append(each)
+            else:
+                cost += 9 if each.op in DEAR else 1
+                if each.op in CONTRACTIONS or cost > (AGAIN if rows else FEW):
+                    return None
+                path.append(each)
+                pending.extend(each.inputs)
+        if not base or not (rows or self._saves(node, base, others)):
+            return None
+        return path, base
+
+    def _is_base(self, each: Node, node: Node, rows: bool) -> bool:
+        if rows:
+            return each.type.size * 4 <= node.type.size
+        return bool(self.kept >> self.number[each] & 1)
+
+    def _saves(self, node: Node, base: Iterable[Node], others: Iterable[Node]) -> bool:
+        """Whether to load what `node` is made of takes no more than to store and to load it."""
+        loads = 0
+        for each in others:
+            loads |= self.loads(each)
+        for each in base:
+            loads |= 1 << self.number[canonical(each)]
+        amount = sum(self.order[number].type.nbytes for number in bits(loads))
+        users = len(self.users[self.number[node]])
+        return users * amount <= (1 + users) * node.type.nbytes * 1.1
+
+    def _will_be_kept(self, node: Node, group: Group) -> bool:
+        """Whether a member of a product's group has to be stored: others than elementwise
+        operations use it, and it is not computed again."""
+        if canonical(node) in self.wanted:
+            return True
+        pending = list(self.users[self.number[node]])
+        for each in pending:
+            if each.op in REARRANGING:
+                pending.extend(self.users[self.number[each]])
+            elif each.op not in op.ELEMENTWISE:
+                return self._way(node, group) is None
+        return False
 
     def _seen(self, node: Node) -> tuple[int, int, int]:
         """What a kernel that uses `node` computes and loads for it: plain, reads, far."""

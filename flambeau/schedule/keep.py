@@ -10,10 +10,7 @@ from flambeau.graph.node import Node
 from flambeau.kernel.limits import DEAR
 from flambeau.kernel.lower import canonical
 from flambeau.schedule.frames import Framing
-from flambeau.schedule.inline import Group, bits
-
-_FEW = 6
-"""How many operations are done again on what is loaded anyway."""
+from flambeau.schedule.inline import FEW, Group, bits
 
 
 class Keeping(Framing):
@@ -49,7 +46,6 @@ class Keeping(Framing):
 
     def _drop_stores(self) -> bool:
         """Do not store what is computed cheaply from what all its users load anyway."""
-        wanted = {canonical(node) for node in self.outputs}
         users: dict[int, list[Group]] = {}
         for group in self.groups:
             for number in bits(group.reads):
@@ -57,7 +53,7 @@ class Keeping(Framing):
         dropped = False
         for number in bits(self.stored):
             node, owner = self.order[number], self.group[number]
-            if node in wanted or owner is None or owner.kind != "frame":
+            if node in self.wanted or owner is None or owner.kind != "frame":
                 continue
             if node.op not in op.ELEMENTWISE or node.op in DEAR:
                 continue
@@ -77,7 +73,7 @@ class Keeping(Framing):
                 if each in self.stored_nodes:
                     needs |= 1 << self.number[each]
                 elif each.op is not op.CONST and each not in path:
-                    if each.op not in op.ELEMENTWISE or each.op in DEAR or len(path) >= _FEW:
+                    if each.op not in op.ELEMENTWISE or each.op in DEAR or len(path) >= FEW:
                         return False
                     path.append(each)
         return bool(users) and all(

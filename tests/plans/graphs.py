@@ -201,6 +201,20 @@ def clipped_linear_weight():
 
 
 @plan
+def batch_norm_backward_after_conv():
+    """What follows the convolution is stored once; its products are made where they are summed."""
+    more = ((1, 1), PADDING, (1, 1), 1)
+    gradient = g.conv("input", buffer(8, 16, 8, 8), buffer(16, 32, 3, 3), *more, (8, 8))
+    x, y = buffer(8, 32, 8, 8), buffer(8, 32, 8, 8)
+    scale, weight = buffer(32, 1, 1), buffer(32, 1, 1)
+    gradient = g.where(g.equal(y, c(0.0)), c(0.0), gradient)
+    normal = g.mul(x, scale)
+    along = mean(g.mul(gradient, normal), (0, 2, 3))
+    centred = g.sub(g.mul(gradient, weight), mean(gradient, (0, 2, 3)))
+    return (g.sub(centred, g.mul(normal, along)),)
+
+
+@plan
 def batch_norm():
     x = buffer(16, 32, 8, 8)
     centred = g.sub(x, mean(x, (0, 2, 3)))
