@@ -313,3 +313,14 @@ def test_matrix_times_vector(device: Any, m: int, n: int, k: int) -> None:
         got = run_graph(device, build.matmul(nodes[0], right), nodes, [a, b])
         expected = a.astype(float) @ (b.T if turned else b)
         np.testing.assert_allclose(got, expected, rtol=1e-4, atol=2e-5 * k**0.5)
+
+
+def test_sums_of_one_product_that_are_used_by_a_map() -> None:
+    import flambeau as torch  # the map kernel is of the whole framework's making
+
+    x = torch.arange(-8.0, 8.0).reshape(1, 4, 2, 2).requires_grad_()
+    weight = torch.tensor([1.0, 2.0, 3.0, 4.0]).reshape(1, 4, 1, 1)
+    torch.nn.functional.conv2d(x.relu(), weight).sum().backward()
+    assert x.grad is not None
+    expected = weight.expand(1, 4, 2, 2) * (x > 0)
+    assert x.grad.tolist() == expected.tolist()
