@@ -59,7 +59,7 @@ def names_of(group: str, options: argparse.Namespace, threads: int) -> list[str]
     return [
         each.name
         for each in WORKS[group]
-        if threads in each.threads
+        if (each.single or threads == options.threads)
         and options.match in each.name
         and (each.quick or not options.quick)
     ]
@@ -69,8 +69,7 @@ def rows_of(group: str, setting: Setting, options: argparse.Namespace) -> list[d
     if group == "startup":
         return _shown(measure_startup(setting))
     rows = []
-    counts = (1, options.threads) if group == "products" else (options.threads,)
-    for threads in dict.fromkeys(counts):
+    for threads in sorted({1, options.threads}):
         names = names_of(group, options, threads)
         if names:
             rows += _shown(measure_group(setting, group, names, threads))

@@ -34,7 +34,7 @@ def _add(name: str, rows: int, depth: int, columns: int, quick: bool = False, **
         sizes=sizes,
         tiny={"rows": 3, "depth": 5, "columns": 4},
         flops=2.0 * rows * depth * columns * max(1, how.get("batch", 0)),
-        threads=(1, 2),
+        single=True,
         quick=quick,
     )
 

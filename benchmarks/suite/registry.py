@@ -17,7 +17,7 @@ class Work:
 
     make(**sizes) prepares, and returns what is timed: a function that ends with its value computed.
     flops and bytes count what must be done at least, for the distance to this machine's ceilings.
-    tiny: other sizes for tests. threads: how many to measure with.
+    tiny: other sizes for tests. single: it is measured with one thread, too.
     """
 
     group: str
@@ -27,7 +27,7 @@ class Work:
     tiny: dict[str, Any]
     flops: float = 0.0
     bytes: float = 0.0
-    threads: tuple[int, ...] = (2,)
+    single: bool = False
     quick: bool = True
 
 
