@@ -184,7 +184,7 @@ def show(self: Tensor, name: str = "tensor") -> str:
     return result + ")"
 
 
-@method("__repr__", "__str__")
+@method("__repr__")
 def representation(self: Tensor, *, tensor_contents: Any = None) -> str:
     """As PyTorch prints it."""
     return show(self)
@@ -196,8 +196,8 @@ def formatted(self: Tensor, specification: str) -> str:
     if self.ndim == 0 and type(self) is Tensor:
         return format(self.item(), specification)
     if specification:
-        raise TypeError("unsupported format string passed to Tensor.__format__")
-    return show(self)
+        raise TypeError(f"unsupported format string passed to {type(self).__name__}.__format__")
+    return str(self)
 
 
 publish(set_printoptions, "set_printoptions")

@@ -33,6 +33,7 @@ def test_parameter():
     parameter = nn.Parameter(data)
     assert parameter.requires_grad and parameter.is_leaf and isinstance(parameter, torch.Tensor)
     assert repr(parameter).startswith("Parameter containing:\ntensor([1., 1.], requires_grad=True)")
+    assert str(parameter) == f"{parameter}" == repr(parameter)
     with torch.no_grad():
         parameter.add_(1)
     assert data.tolist() == [2, 2]  # the storage is shared
