@@ -51,8 +51,8 @@ class ContractionRenderer:
         self.statement = statement
         self.buffers = buffers  # of the kernel; the shared memory's address comes behind them
         t = tiling
-        self.rows = Panels(emitter, values, t.rows)
-        self.columns = Panels(emitter, values, t.columns)
+        self.rows = Panels(emitter, values, t.rows, contraction.k[-1])
+        self.columns = Panels(emitter, values, t.columns, contraction.k[-1])
         self.stride = t.columns.block * t.columns.width if t.blocks > 1 else t.columns.width
         sizes = [
             t.rows.block * t.rows.width * t.depth,
@@ -327,6 +327,9 @@ class ContractionRenderer:
         def body(position: str, _: int) -> None:
             for start in range(0, width, t.lanes):
                 wide = min(t.lanes, width - start)
+                if emitter.mask is None and panels.step is not None:
+                    self._fetch(panels, panel, (start, wide), place, position)
+                    continue
                 loop = emitter.open_loop(0, wide)
                 panels.bind_one(panel, self.emitter.plus(loop.index, start))
                 name = emitter.spread(self.values.value(panels.side.value), t.lanes)
@@ -342,6 +345,27 @@ class ContractionRenderer:
                 emitter.call(turn, "void", arguments)
 
         self._k_nest(low, high, t.lanes, body)
+
+    def _fetch(
+        self, panels: Panels, panel: str, part: tuple[int, int], place: str, position: str
+    ) -> None:
+        """Turn a square where it lies: rows or columns at equal distances, nothing to compute."""
+        emitter, t, side = self.emitter, self.tiling, panels.side
+        start, wide = part
+        emitter.push()
+        first = emitter.plus(emitter.times(panel, side.width), start)
+        first = emitter.least(first, side.length - 1)
+        self.values.bind(side.axes[-1], Operand(first, INDEX))
+        address = self.values.address(side.value.args[0])
+        source = self.values.pointer(side.value.payload, side.value.dtype, address.base)
+        at = emitter.plus(emitter.times(position, side.width), start)
+        spot = emitter.element(t.kind, place, at)
+        name = micro.fetch_name(t.kind, t.lanes, wide)
+        self.imports.add(name)
+        arguments = [("ptr", source), ("i64", str(panels.step))]
+        arguments += [("i64", emitter.minus(side.length, first)), ("ptr", spot)]
+        emitter.call(name, "void", [*arguments, ("i64", str(side.width))])
+        emitter.pop()
 
     def _put(self, name: str, lanes: int, wide: int, place: str, at: str) -> None:
         """Store the first `wide` lanes at an element of a panel."""

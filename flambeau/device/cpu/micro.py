@@ -11,6 +11,11 @@ is there where `more` is not 0.
 Turning: a square of lanes × lanes elements, of whose rows the first `rows` count, transposed.
 
     void turn_<type>_<lanes>_<rows>(ptr square, ptr target, i64 stride)
+
+The same with rows that lie `step` elements apart, of which there are `count`; the last of them
+stands for those that are missing.
+
+    void fetch_<type>_<lanes>_<rows>(ptr rows, i64 step, i64 count, ptr target, i64 stride)
 """
 
 from __future__ import annotations
@@ -26,11 +31,16 @@ def turn_name(kind: str, lanes: int, rows: int) -> str:
     return f"turn_{kind}_{lanes}_{rows}"
 
 
+def fetch_name(kind: str, lanes: int, rows: int) -> str:
+    return f"fetch_{kind}_{lanes}_{rows}"
+
+
 def module_text(name: str, fused: bool) -> str:
     """The module that defines the function of this name."""
     what, kind, *numbers = name.split("_")
-    if what == "turn":
-        return _turn(name, kind, *map(int, numbers))
+    if what != "micro":
+        lanes, count = map(int, numbers)
+        return _turn(name, kind, lanes, count, fetched=what == "fetch")
     rows, vectors, lanes = map(int, numbers)
     return _Micro(kind, rows, vectors, lanes, fused).text(name)
 
@@ -100,9 +110,9 @@ class _Micro:
                 emitter.line(f"store {self.type} {total}, ptr {place}, align {self.bytes}")
 
 
-def _turn(name: str, kind: str, lanes: int, rows: int) -> str:
+def _turn(name: str, kind: str, lanes: int, rows: int, fetched: bool) -> str:
     emitter = Emitter(fused=False)
-    turned = transpose(emitter, kind, lanes, "%square", rows)
+    turned = transpose(emitter, kind, lanes, rows, fetched)
     kept = ", ".join(f"i32 {lane}" for lane in range(rows))
     whole = f"<{lanes} x {kind}>"
     for step, row in enumerate(turned):
@@ -114,11 +124,13 @@ def _turn(name: str, kind: str, lanes: int, rows: int) -> str:
             )
         emitter.line(f"store <{rows} x {kind}> {row}, ptr {place}, align 4")
     lines = "\n".join(emitter.scopes[0].lines)
-    arguments = "ptr noalias %square, ptr noalias %target, i64 %stride"
-    return f"define void @{name}({arguments}) {{\nentry:\n{lines}\nret void\n}}\n"
+    declarations = "\n".join(emitter.declarations)
+    source = "ptr noalias %square" + (", i64 %step, i64 %count" if fetched else "")
+    arguments = f"{source}, ptr noalias %target, i64 %stride"
+    return f"define void @{name}({arguments}) {{\nentry:\n{lines}\nret void\n}}\n{declarations}\n"
 
 
-def transpose(emitter: Emitter, kind: str, lanes: int, square: str, rows: int) -> list[str]:
+def transpose(emitter: Emitter, kind: str, lanes: int, rows: int, fetched: bool) -> list[str]:
     """Load a square of lanes × lanes elements (its first `rows` rows count) and turn it.
 
     log2(lanes) rounds; each interleaves row i with row i + lanes/2.
@@ -129,8 +141,13 @@ def transpose(emitter: Emitter, kind: str, lanes: int, square: str, rows: int) -
         if row >= rows:
             names.append("poison")
             continue
-        place = emitter.let(f"getelementptr {kind}, ptr {square}, i64 {row * lanes}")
-        names.append(emitter.let(f"load {whole}, ptr {place}, align 64"))
+        at, align = str(row * lanes), 64
+        if fetched:
+            last = emitter.minus("%count", 1)
+            at = emitter.let(f"mul nsw i64 {emitter.least(row, last)}, %step")
+            align = 4
+        place = emitter.let(f"getelementptr {kind}, ptr %square, i64 {at}")
+        names.append(emitter.let(f"load {whole}, ptr {place}, align {align}"))
     half = lanes // 2
     low = ", ".join(f"i32 {n // 2 + (lanes if n % 2 else 0)}" for n in range(lanes))
     high = ", ".join(f"i32 {n // 2 + half + (lanes if n % 2 else 0)}" for n in range(lanes))

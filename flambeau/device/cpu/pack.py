@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
-from flambeau.device.cpu.choose import Run, bind_run
+from flambeau.device.cpu.choose import Run, bind_run, factor
 from flambeau.device.cpu.emit import INDEX, Emitter, Operand
 from flambeau.device.cpu.tiling import Side
 from flambeau.device.cpu.values import Values
+from flambeau.kernel.ir import Axis
 
 Int = str | int
 
@@ -13,10 +14,24 @@ Int = str | int
 class Panels:
     """Binds one operand's axes of the result, panel by panel and segment by segment."""
 
-    def __init__(self, emitter: Emitter, values: Values, side: Side) -> None:
+    def __init__(self, emitter: Emitter, values: Values, side: Side, k: Axis) -> None:
         self.emitter = emitter
         self.values = values
         self.side = side
+        self.step = self._step(k)
+
+    def _step(self, k: Axis) -> int | None:
+        """How far the elements of a panel lie apart, where they are loaded as they are, at equal
+        distances, with k side by side."""
+        side, value = self.side, self.side.value
+        wide = [axis for axis in side.axes if axis.extent > 1]
+        if not side.along_k or value.op != "load" or len(value.args) > 1 or len(side.axes) != 1:
+            return None
+        if not wide or not value.dtype.is_floating_point or value.dtype.itemsize < 4:
+            return None
+        index = value.args[0]
+        found = factor(index, wide[0], self.values)
+        return found if found and factor(index, k, self.values) == 1 else None
 
     def segments_of(self, panel: str) -> Int:
         """How many segments of a panel there are: fewer at the end."""
