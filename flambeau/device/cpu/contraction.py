@@ -313,7 +313,7 @@ class ContractionRenderer:
 
         def body(position: str, _: int) -> None:
             name = emitter.spread(self.values.value(side.value), lanes)
-            self._put(name, lanes, side.segment, spot, self.emitter.times(position, side.width))
+            self._put(name, lanes, spot, self.emitter.times(position, side.width))
 
         self._k_nest(low, high, 1, body)
         emitter.pop()
@@ -367,18 +367,12 @@ class ContractionRenderer:
         emitter.call(name, "void", [*arguments, ("i64", str(side.width))])
         emitter.pop()
 
-    def _put(self, name: str, lanes: int, wide: int, place: str, at: str) -> None:
-        """Store the first `wide` lanes at an element of a panel."""
+    def _put(self, name: str, lanes: int, place: str, at: str) -> None:
+        """Store a segment of a panel. Lanes beyond it are stored, too: over what comes next, which
+        is written later, or into the room behind the last panel."""
         emitter, kind = self.emitter, self.tiling.kind
         spot = emitter.let(f"getelementptr {kind}, ptr {place}, i64 {at}")
-        if wide < lanes:
-            kept = ", ".join(f"i32 {lane}" for lane in range(wide))
-            name = emitter.let(
-                f"shufflevector <{lanes} x {kind}> {name}, <{lanes} x {kind}> poison, "
-                f"<{wide} x i32> <{kept}>"
-            )
-        stored = vector_type(kind, wide) if lanes > 1 else kind
-        emitter.line(f"store {stored} {name}, ptr {spot}, align 4")
+        emitter.line(f"store {vector_type(kind, lanes)} {name}, ptr {spot}, align 4")
 
     # multiplying
 
