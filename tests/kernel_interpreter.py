@@ -8,7 +8,7 @@ lie inside their buffers, and points of the domain do not write the same element
 from __future__ import annotations
 
 import itertools
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from typing import Any
 
 import numpy as np
@@ -46,7 +46,7 @@ def run(
             assert slot.offset + slot.type.nbytes <= program.arena
             part = arena[slot.offset : slot.offset + count * dtype.itemsize]
             memory.append(part.view(dtype))
-    for launch in program.launches:
+    for launch in _upset(program.launches):
         if isinstance(launch, HostCall):
             assert functions is not None
             arrays = [memory[n].reshape(program.slots[n].type.shape) for n in launch.inputs]
@@ -57,6 +57,17 @@ def run(
             _check_launch(launch)
             Interpreter(launch, memory, scalars).run()
     return [memory[n].reshape(program.slots[n].type.shape) for n in program.outputs]
+
+
+def _upset(launches: Sequence[Launch | HostCall]) -> Iterator[Launch | HostCall]:
+    """The launches, those that may run at the same time the other way round."""
+    batch: list[Launch | HostCall] = []
+    for launch in launches:
+        if isinstance(launch, HostCall) or not launch.independent:
+            yield from reversed(batch)
+            batch = []
+        batch.append(launch)
+    yield from reversed(batch)
 
 
 def _check_launch(launch: Launch) -> None:

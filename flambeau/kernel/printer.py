@@ -273,7 +273,8 @@ def program_text(program: Program) -> str:
             )
             continue
         scalars = f" scalars {_numbers(launch.scalars)}" if launch.scalars else ""
-        lines.append(f"{number}: launch slots {_numbers(launch.slots)}{scalars}")
+        beside = " independent" if launch.independent else ""
+        lines.append(f"{number}: launch slots {_numbers(launch.slots)}{scalars}{beside}")
         lines.extend(_launch_lines(launch, number, seen))
     return "\n".join(lines) + "\n"
 

@@ -30,7 +30,9 @@ class Slot:
 class Launch:
     """Run a kernel: its buffers are slots, its scalars are program scalars, both by number.
 
-    Launches run in order; each sees all that earlier ones wrote. `locations` are the users' lines
+    Launches run in order; each sees all that earlier ones wrote. One that is `independent` may run
+    at the same time as those before it, back to the last that is not: it reads nothing that they
+    write, and writes nothing that they read or write. `locations` are the users' lines
     that the kernel computes, for errors and `explain`; `errors` says what a Check's code means:
     code -> (exception name, message with {detail}, location).
     """
@@ -40,6 +42,7 @@ class Launch:
     scalars: tuple[int, ...] = ()
     locations: tuple[Location, ...] = ()
     errors: dict[int, tuple[str, str, Location | None]] = field(default_factory=dict)
+    independent: bool = False
 
 
 @dataclass(slots=True)

@@ -19,6 +19,7 @@ from flambeau.kernel.program import HostCall, Launch, Program
 from flambeau.kernel.scatter import lower_assign, lower_cat, lower_copy, lower_scatter
 from flambeau.kernel.sort import lower_sort
 from flambeau.schedule.group import Grouper
+from flambeau.schedule.independent import mark_independent
 from flambeau.schedule.inline import Group, bits
 from flambeau.schedule.memory import Call, Memory, Step
 from flambeau.schedule.split import splitting
@@ -232,14 +233,14 @@ def _program(plan: _Plan) -> Program:
             launch = _launch(memory, group, step)
             uses.append(launch.slots)
             launches.append(launch)
-    return Program(
-        memory.slots,
-        launches,
-        tuple(plan.graph.scalars),
-        tuple(range(len(plan.graph.inputs))),
-        tuple(memory.outputs),
-        memory.lay_out(uses),
-    )
+    arena = memory.lay_out(uses)
+    owners = [
+        group if group and group.kind in ("frame", "cat") else None for group, _ in plan.steps
+    ]
+    mark_independent(launches, memory.slots, owners)
+    inputs = tuple(range(len(plan.graph.inputs)))
+    scalars, outputs = tuple(plan.graph.scalars), tuple(memory.outputs)
+    return Program(memory.slots, launches, scalars, inputs, outputs, arena)
 
 
 def _launch(memory: Memory, group: Group | None, step: Lowered) -> Launch:

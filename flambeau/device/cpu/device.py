@@ -53,9 +53,8 @@ class CpuDevice(base.Device):
                 steps.append(each)
                 continue
             name = each.kernel.name
-            steps.append(
-                CpuLaunch(next(codes), name, each.slots, each.scalars, each.locations, each.errors)
-            )
+            more = (each.locations, each.errors, each.independent)
+            steps.append(CpuLaunch(next(codes), name, each.slots, each.scalars, *more))
         return CpuExecutable(
             self,
             program.slots,

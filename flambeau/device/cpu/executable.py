@@ -30,7 +30,7 @@ Errors = dict[int, tuple[str, str, Location | None]]
 class CpuLaunch:
     """One launch of a compiled kernel."""
 
-    __slots__ = ("code", "errors", "locations", "name", "scalars", "slots")
+    __slots__ = ("code", "errors", "independent", "locations", "name", "scalars", "slots")
 
     def __init__(
         self,
@@ -40,6 +40,7 @@ class CpuLaunch:
         scalars: tuple[int, ...],
         locations: tuple[Location, ...],
         errors: Errors,
+        independent: bool,
     ) -> None:
         self.code = code
         self.name = name
@@ -47,6 +48,7 @@ class CpuLaunch:
         self.scalars = scalars
         self.locations = locations
         self.errors = errors
+        self.independent = independent  # of those before it: see program.Launch
 
     @property
     def items(self) -> int:
@@ -75,14 +77,19 @@ class Segment:
         stages = [stage for each in launches for stage in each.code.stages]
         self.threaded = sum(each.cost for each in stages if each.parallel) >= WAKE
         numbers: list[int] = []
-        before = False
+        together = False  # whether threads have run apart since the last barrier
+        order = False  # whether launches since then rely on their order on one thread
         for each in launches:
             slots = [place[slot] for slot in each.slots] + [shared] * (each.code.shared > 0)
             slots_at, picks_at = self._numbers(slots), self._numbers(each.scalars)
+            # launches that share the memory between their stages wait for each other
+            after = bool(numbers) and (not each.independent or each.code.shared > 0)
             for stage in each.code.stages:
                 parallel = self.threaded and stage.parallel
-                barrier = bool(numbers) and (parallel or before)
-                before = parallel
+                barrier = (after or order) and (parallel or together)
+                order = (after or order) and not barrier
+                together = parallel or (together and not barrier)
+                after = True
                 flags = worker_ir.PARALLEL * parallel | worker_ir.BARRIER * barrier
                 numbers += [stage.address, stage.items, flags, slots_at, len(slots)]
                 numbers += [picks_at, len(each.scalars)]

@@ -63,13 +63,14 @@ def unpack(data: bytes, device: CpuDevice) -> CpuExecutable | None:
             _, function, attrs, inputs, outputs = each
             steps.append(HostCall(function, _decoded(attrs), tuple(inputs), tuple(outputs)))
             continue
-        _, digest, name, slots, scalars, locations, errors = each
+        _, digest, name, slots, scalars, locations, errors, independent = each
         meanings = {
             code: (kind, text, None if place is None else (place[0], place[1]))
             for code, kind, text, place in errors
         }
         where = tuple((file, line) for file, line in locations)
-        steps.append(CpuLaunch(codes[digest], name, tuple(slots), tuple(scalars), where, meanings))
+        numbers = (tuple(slots), tuple(scalars))
+        steps.append(CpuLaunch(codes[digest], name, *numbers, where, meanings, independent))
     slots = [
         Slot(tensor_type(tuple(shape), DTYPES[name]), role, alias, offset)
         for name, shape, role, alias, offset in table["slots"]
@@ -89,7 +90,8 @@ def _step(step: CpuLaunch | HostCall) -> list[Any]:
     if isinstance(step, HostCall):
         return ["host", step.function, _encoded(step.attrs), step.inputs, step.outputs]
     errors = [[code, *meaning] for code, meaning in step.errors.items()]
-    return ["run", step.code.digest, step.name, step.slots, step.scalars, step.locations, errors]
+    known = (step.code.digest, step.name, step.slots, step.scalars, step.locations)
+    return ["run", *known, errors, step.independent]
 
 
 def _encoded(value: Any) -> Any:
