@@ -8,7 +8,11 @@ from typing import Any, TypeVar
 Function = TypeVar("Function", bound=Callable[..., Any])
 
 HOST_FUNCTIONS: dict[str, Callable[..., tuple[Any, ...]]] = {}
-"""name -> function(attrs, *arrays) -> tuple of arrays"""
+"""name -> function(attrs, *arrays) -> tuple of arrays
+
+An array comes in the shape in which it was stored: what was reshaped since needs its shape among
+the attrs.
+"""
 
 
 def register_host(name: str) -> Callable[[Function], Function]:

@@ -28,8 +28,8 @@ def array_of(data: Any, dtype: DType | None) -> numpy.ndarray[Any, Any]:
     elif isinstance(data, (numpy.generic, numpy.bool_)):
         array = numpy.asarray(data)
     elif isinstance(data, (bool, int, float)):
-        _check_integers(data, dtype)
-        return numpy.asarray(data, (dtype or number_dtype(data)).numpy)
+        _check_integers(data, data, dtype)
+        return _cast(numpy.asarray(data), (dtype or number_dtype(data)).numpy)
     elif isinstance(data, complex):
         raise TypeError("complex tensors are not available: keep real and imaginary parts apart")
     else:
@@ -42,11 +42,23 @@ def array_of(data: Any, dtype: DType | None) -> numpy.ndarray[Any, Any]:
     return array if dtype is None else array.astype(dtype.numpy)
 
 
-def _check_integers(data: int | float, dtype: DType | None) -> None:
-    if isinstance(data, int) and not -(1 << 63) <= data < 1 << 63:
-        raise RuntimeError("Overflow when unpacking long long")
-    if dtype is not None:
-        check_fits(data, dtype)
+def _check_integers(least: Any, greatest: Any, dtype: DType | None) -> None:
+    """Raises where numbers between these do not fit an integer dtype.
+
+    Negative numbers wrap around in an unsigned one, down to minus its greatest.
+    """
+    if dtype is None:
+        if isinstance(greatest, int) and not -(1 << 63) <= least <= greatest < 1 << 63:
+            raise ValueError("Overflow when unpacking long long")
+    elif not dtype.is_floating_point:
+        for each in (least, greatest):
+            check_fits(each if dtype.is_signed else builtins.abs(each), dtype)
+
+
+def _cast(array: numpy.ndarray[Any, Any], kind: Any) -> numpy.ndarray[Any, Any]:
+    """Too great a float is infinite, without a warning."""
+    with numpy.errstate(over="ignore"):
+        return array.astype(kind)
 
 
 def _from_sequence(data: Any, dtype: DType | None) -> numpy.ndarray[Any, Any]:
@@ -58,15 +70,19 @@ def _from_sequence(data: Any, dtype: DType | None) -> numpy.ndarray[Any, Any]:
     plain = _plain(data, found)
     try:
         array = numpy.array(plain)
-    except (ValueError, OverflowError):
+        if array.dtype == numpy.object_ and float in found:  # with integers that are too great
+            array = numpy.array(plain, numpy.float64)
+    except (ValueError, OverflowError, TypeError):
         raise _ragged(data) from None
     if array.dtype == numpy.object_:
         raise _ragged(data)
-    if array.dtype == numpy.uint64:
-        raise RuntimeError("Overflow when unpacking long long")
+    if array.dtype == numpy.uint64 and dtype is None:
+        raise ValueError("Overflow when unpacking long long")
     if dtype is None:
         dtype = _inferred(found, array)
-    return array.astype(dtype.numpy)
+    elif array.size and dtype.itemsize < 8:
+        _check_integers(array.min(), array.max(), dtype)
+    return _cast(array, dtype.numpy)
 
 
 def _plain(data: Any, found: set[Any]) -> Any:
@@ -118,7 +134,7 @@ def _ragged(data: Any) -> Exception:
         depth += 1
     if builtins.any(hasattr(each, "__len__") for each in rows):
         return TypeError("not a sequence")
-    return RuntimeError("Overflow when unpacking long long")
+    return ValueError("Overflow when unpacking long long")
 
 
 def tensor(

@@ -124,6 +124,8 @@ def _as_index(builder: _Builder, each: Any) -> Any:
         return bool(each)
     if isinstance(each, (list, tuple, range, numpy.ndarray)):
         return _array_part(builder, each)
+    if isinstance(each, str):
+        raise TypeError("new(): invalid data type 'str'")
     try:
         return operator.index(each)
     except TypeError:

@@ -12,6 +12,7 @@ from flambeau.graph.dtype import bool_, int64
 from flambeau.graph.shapes import broadcast
 from flambeau.ops.axes import spoken, title
 from flambeau.ops.composite import composite
+from flambeau.ops.convert import check_fits
 from flambeau.ops.places import checked, take_places
 from flambeau.ops.promote import number_node
 from flambeau.ops.publish import public
@@ -38,8 +39,7 @@ def masked_fill(input: Tensor, mask: Tensor, value: Any) -> Tensor:
         if value._type.dtype is not dtype:
             node = derive(op.CAST, (value._read(),), (dtype,))
     else:
-        if isinstance(value, float) and not dtype.is_floating_point:
-            raise RuntimeError(f"value cannot be converted to type {dtype.name} without overflow")
+        check_fits(value, dtype)
         node = number_node(value, dtype)
     return record(op.WHERE, (mask, node, input))
 

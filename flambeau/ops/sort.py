@@ -13,6 +13,7 @@ from flambeau.graph.dtype import int32, int64
 from flambeau.graph.node import tensor_type
 from flambeau.ops.axes import axis_of
 from flambeau.ops.composite import composite
+from flambeau.ops.convert import contiguous
 from flambeau.ops.gather import gather
 from flambeau.ops.parts import part, select
 from flambeau.ops.publish import public
@@ -63,13 +64,14 @@ def topk(input: Tensor, k: int, dim: int = -1, largest: bool = True, sorted: boo
         raise RuntimeError("selected index k out of range")
     if not input.ndim:
         return topk_(*sort(input))
-    return topk_(*[part(each, axis, 0, k) for each in _sorted(input, axis, largest)])
+    parts = [part(each, axis, 0, k) for each in _sorted(input, axis, largest)]
+    return topk_(*map(contiguous, parts))
 
 
 def _kth(input: Tensor, place: int, axis: int, keepdim: bool) -> Any:
     found = _sorted(input, axis, False)
     parts = [part(each, axis, place, 1) for each in found]
-    return kthvalue_(*[each if keepdim else select(each, axis, 0) for each in parts])
+    return kthvalue_(*[contiguous(each if keepdim else select(each, axis, 0)) for each in parts])
 
 
 @public()
@@ -117,9 +119,9 @@ def median(input: Tensor, dim: int | None = None, keepdim: bool = False) -> Any:
     if input._type.dtype.is_floating_point:
         last, at_last = part(values, axis, extent - 1, 1), part(indices, axis, extent - 1, 1)
         middle, where = _nan_or(last, middle), _index_or(last, at_last, where)
-    if keepdim:
-        return median_(middle, where)
-    return median_(select(middle, axis, 0), select(where, axis, 0))
+    if not keepdim:
+        middle, where = select(middle, axis, 0), select(where, axis, 0)
+    return median_(contiguous(middle), contiguous(where))
 
 
 # on the host ------------------------------------------------------------------------------------
@@ -199,8 +201,9 @@ def _several(
 
 @register_host("searchsorted")
 def _search(attrs: Any, boundaries: Any, values: Any) -> tuple[Any, ...]:
-    side, narrow = attrs
+    side, narrow, *shapes = attrs
     kind = numpy.int32 if narrow else numpy.int64
+    boundaries, values = (x.reshape(y) for x, y in zip((boundaries, values), shapes, strict=True))
     if boundaries.ndim == 1:
         found = numpy.searchsorted(boundaries, values, side)
         return (numpy.asarray(found).astype(kind),)
@@ -250,7 +253,9 @@ def searchsorted(
             f"{list(values._type.shape)}"
         )
     of = tensor_type(values._type.shape, int32 if out_int32 else int64)
-    attrs = ("searchsorted", "right" if right or side == "right" else "left", out_int32, (of,))
+    shapes = (rows._type.shape, values._type.shape)
+    where = "right" if right or side == "right" else "left"
+    attrs = ("searchsorted", where, out_int32, *shapes, (of,))
     (found,) = record(op.CALL, (rows.detach(), values.detach()), attrs)
     return found
 

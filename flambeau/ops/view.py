@@ -194,9 +194,8 @@ def _squeeze_method(self: Tensor, *dim: Any, **keywords: Any) -> Tensor:
 @method()
 def unsqueeze(input: Tensor, dim: int) -> Tensor:
     """With a new dimension of extent 1 at `dim`."""
-    shape = input._type.shape
-    axis = axis_of(dim, len(shape) + 1)
-    return _reshaped(input, (*shape[:axis], 1, *shape[axis:]))
+    axis = axis_of(dim, len(input._type.shape) + 1)
+    return input._view_as(input._layout().unsqueezed(axis))
 
 
 # order of dimensions ----------------------------------------------------------------------------

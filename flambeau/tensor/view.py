@@ -72,6 +72,12 @@ class View:
             return None
         return View((*self.steps, ("RESHAPE", shape)), self.starts, shape, strides, self.offset)
 
+    def unsqueezed(self, axis: int) -> View:
+        shape = (*self.shape[:axis], 1, *self.shape[axis:])
+        stride = self.shape[axis] * self.strides[axis] if axis < len(self.shape) else 1
+        strides = (*self.strides[:axis], stride, *self.strides[axis:])
+        return View((*self.steps, ("RESHAPE", shape)), self.starts, shape, strides, self.offset)
+
     @property
     def repeats(self) -> bool:
         """Whether several elements of the view are one element of the storage."""

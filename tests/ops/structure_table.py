@@ -232,6 +232,7 @@ INDEX = [
     Case("index_put", (real(3, 4), (given(0, 2), given(1, 1)), real(2))),
     Case("index_put", (real(3, 4), (given(0, 0), given(1, 1)), real(2)), {"accumulate": True}),
     Case("masked_fill", (real(3, 4), mask(4), 2.0)),
+    Case("masked_fill", (places(5, 3, 4), mask(4), 2.7)),
     Case("masked_select", (real(3, 4), mask(3, 4))),
     Case("masked_scatter", (real(3, 4), mask(3, 4), real(12))),
     Case("nonzero", (places(2, 3, 4),)),

@@ -56,6 +56,10 @@ def test_from_data() -> None:
     assert torch.tensor([1.7, -1.7], dtype=torch.int64).tolist() == [1, -1]
     assert torch.tensor(3).item() == 3
     assert torch.tensor([1e300], dtype=torch.float64).item() == 1e300
+    assert torch.tensor([2**70, 1.5]).dtype is torch.float32
+    assert torch.tensor(2**70, dtype=torch.float32).item() == 2.0**70
+    assert torch.tensor([-1, 255], dtype=torch.uint8).tolist() == [255, 255]
+    assert torch.tensor([70000.0], dtype=torch.float16).item() == math.inf
     source = torch.ones(2)
     assert torch.as_tensor(source) is source
     assert torch.as_tensor(source, dtype=torch.int64).tolist() == [1, 1]
@@ -82,7 +86,12 @@ def test_what_was_recorded_does_not_see_later_writes_to_the_array() -> None:
         (lambda: torch.tensor("a"), TypeError, "invalid data type 'str'"),
         (lambda: torch.tensor(None), RuntimeError, "Could not infer dtype of NoneType"),
         (lambda: torch.tensor([None]), RuntimeError, "Could not infer dtype of NoneType"),
-        (lambda: torch.tensor(2**70), RuntimeError, "Overflow"),
+        (lambda: torch.tensor(2**70), ValueError, "Overflow"),
+        (lambda: torch.tensor([2**63]), ValueError, "Overflow"),
+        (lambda: torch.tensor([1, 300], dtype=torch.int8), RuntimeError, "without overflow"),
+        (lambda: torch.tensor([-256], dtype=torch.uint8), RuntimeError, "without overflow"),
+        (lambda: torch.tensor([math.nan], dtype=torch.int32), RuntimeError, "without overflow"),
+        (lambda: torch.zeros(2)["a"], TypeError, "invalid data type 'str'"),
         (lambda: torch.tensor(1j), TypeError, "complex"),
         (lambda: torch.full((), 300, dtype=torch.int8), RuntimeError, "without overflow"),
         (lambda: torch.full((), math.inf, dtype=torch.int8), RuntimeError, "without overflow"),

@@ -99,7 +99,7 @@ def test_another_start_is_no_other_plan() -> None:
         ((0, -4), IndexError, "index -4 is out of bounds for dimension 1 with size 3"),
         ((0, 0, 0, 0), IndexError, "too many indices for tensor of dimension 3"),
         (slice(None, None, -1), ValueError, "step must be greater than zero"),
-        ("a", IndexError, "only integers, slices"),
+        ("a", TypeError, "invalid data type .str."),
         (1.5, IndexError, "only integers, slices"),
         (([0, 1], [0, 1, 2]), IndexError, "could not be broadcast together with shapes"),
     ],

@@ -71,6 +71,16 @@ def test_searchsorted(device: str) -> None:
     assert torch.searchsorted(rows, values).tolist() == [[1, 0], [4, 3]]
     assert torch.searchsorted(rows, values, right=True).tolist() == [[3, 0], [4, 3]]
     assert torch.bucketize(values, rows).tolist() == [[1, 0], [4, 3]]
+    flat, table = torch.tensor([3.0, 0.0, 6.0, 4.0]), torch.tensor([1.0, 3.0, 4.0, 5.0])
+    assert torch.searchsorted(table, flat.view(2, 2)).tolist() == [[1, 0], [4, 2]]
+    assert torch.searchsorted(table.view(2, 2), flat.view(2, 2)).tolist() == [[1, 0], [2, 0]]
+
+
+def test_what_is_picked_is_contiguous(device: str) -> None:
+    x = torch.tensor([[3.0, 1.0, 2.0], [6.0, 5.0, 4.0]])
+    assert x.topk(2).values.view(-1).tolist() == [3.0, 2.0, 6.0, 5.0]
+    assert x.kthvalue(2).indices.view(2, 1).is_contiguous()
+    assert x.median(1, keepdim=True).values.is_contiguous()
 
 
 def test_0d_and_empty(device: str) -> None:
