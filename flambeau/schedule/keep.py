@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from typing import Any
 
 from flambeau.graph import op
@@ -45,7 +44,8 @@ class Keeping(Framing):
         return self.cost(node) > self.limits.recompute
 
     def _drop_stores(self) -> bool:
-        """Do not store what is computed cheaply from what all its users load anyway."""
+        """Do not store what is computed cheaply from what all its users load anyway, or from one
+        array that they load instead."""
         users: dict[int, list[Group]] = {}
         for group in self.groups:
             for number in bits(group.reads):
@@ -57,15 +57,32 @@ class Keeping(Framing):
                 continue
             if node.op not in op.ELEMENTWISE or node.op in DEAR:
                 continue
-            if self._loaded_anyway(node, users.get(number, ())):
-                self.stored &= ~(1 << number)
-                self.stored_nodes.discard(node)
-                del owner.roots[node]
-                dropped = True
+            readers = users.get(number, [])
+            needs = self._needs_of(node)
+            if not readers or any(self._costs(node, needs, each) for each in readers):
+                continue
+            self.stored &= ~(1 << number)
+            self.stored_nodes.discard(node)
+            del owner.roots[node]
+            dropped = True
+            for reader in readers:
+                for each in bits(needs & ~reader.reads):
+                    users.setdefault(each, []).append(reader)
+                reader.reads = reader.reads & ~(1 << number) | needs
         return dropped
 
-    def _loaded_anyway(self, node: Node, users: Sequence[Group]) -> bool:
-        """Whether each of `users` loads all that `node` is made of, by a few operations."""
+    def _costs(self, node: Node, needs: int, reader: Group) -> bool:
+        """Whether a group had better load `node` than compute it of `needs`."""
+        if reader.kind != "frame" or not needs:
+            return True
+        new = [self.order[number] for number in bits(needs & ~reader.reads)]
+        if not new:
+            return False
+        one = len(new) == 1 and new[0].type.nbytes <= node.type.nbytes
+        return reader.anchor is not None or not one
+
+    def _needs_of(self, node: Node) -> int:
+        """What is loaded to compute `node` by a few operations; 0 where it takes more."""
         needs = 0
         path: list[Node] = [node]
         for current in path:
@@ -74,11 +91,9 @@ class Keeping(Framing):
                     needs |= 1 << self.number[each]
                 elif each.op is not op.CONST and each not in path:
                     if each.op not in op.ELEMENTWISE or each.op in DEAR or len(path) >= FEW:
-                        return False
+                        return 0
                     path.append(each)
-        return bool(users) and all(
-            user.kind == "frame" and not needs & ~user.reads for user in users
-        )
+        return needs
 
     def _measure(self) -> None:
         """Now that all decisions are made: what each Node loads, exactly."""

@@ -194,10 +194,10 @@ def split_backward():
 @plan
 def clipped_linear_weight():
     """A gradient is stored as its parameter lies, for what updates the parameter reads both."""
-    gradient = g.permute(g.matmul(buffer(20, 48), buffer(48, 30)), (1, 0))
+    gradient = g.permute(g.matmul(buffer(200, 48), buffer(48, 300)), (1, 0))
     norm = g.sqrt(g.reduce("add", g.mul(gradient, gradient), (0, 1)))
     clipped = g.mul(gradient, g.div(c(1.0), norm))
-    return (clipped, g.sub(buffer(30, 20), g.mul(scalar(0), clipped))), (), (F,)
+    return (clipped, g.sub(buffer(300, 200), g.mul(scalar(0), clipped))), (), (F,)
 
 
 @plan
