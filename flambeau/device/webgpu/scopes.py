@@ -77,8 +77,9 @@ class Scopes:
         self.lines.append("  " * self.indent + text)
 
     def fresh(self, letter: str) -> str:
+        """A name of its own: i_32 is no type, and k_3 none of the constants."""
         self.counter += 1
-        return f"{letter}{self.counter}"
+        return f"{letter}_{self.counter}"
 
     def open(self, text: str) -> None:
         self.line(text + " {")
