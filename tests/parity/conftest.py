@@ -1,9 +1,9 @@
-"""The tables of tests/ops and tests/tensor, which are compared with PyTorch here."""
+"""The tables and programs that are compared with PyTorch here lie in other folders."""
 
 from __future__ import annotations
 
 import sys
 from pathlib import Path
 
-for folder in ("ops", "tensor"):
+for folder in ("ops", "tensor", "programs"):
     sys.path.insert(0, str(Path(__file__).parent.parent / folder))
