@@ -124,13 +124,17 @@ LOOKUPS: dict[str, Callable[[Any], Any]] = {
     ("name", "value"), [("gather", 7), ("gather", -9), ("embedding", 5), ("cross_entropy", 10)]
 )
 def test_an_index_out_of_range_in_a_tensor(name: str, value: int, every_device: str) -> None:
-    """Not known yet: raised when it is computed, naming the line that recorded it."""
+    """Not known yet: raised when it is computed, naming the line that recorded it.
+
+    On the reference device, which computes at once, it is raised by that line itself.
+    """
     with torch.device(every_device):
         good = torch.ones(4).cumsum(0)
         index = torch.tensor([0, value]) + 0
         with pytest.raises(IndexError, match=r"out of (range|bounds)") as caught:
             LOOKUPS[name](index).tolist()
-        assert "test_bad_input.py" in str(caught.value)
+        if every_device != "reference":
+            assert "test_bad_input.py" in str(caught.value)
         assert good.tolist() == [1.0, 2.0, 3.0, 4.0]
 
 

@@ -12,6 +12,7 @@ from flambeau.autograd.mode import STATE
 from flambeau.graph.node import Node
 from flambeau.tensor.tensor import Tensor
 
+_HOST = ("cpu", "reference")
 OUT_OF_BOUNDS = "index {detail} is out of bounds for dimension {axis} with size {size}"
 
 _ranges: WeakKeyDictionary[Node, tuple[int, int]] = WeakKeyDictionary()
@@ -21,7 +22,7 @@ _ranges: WeakKeyDictionary[Node, tuple[int, int]] = WeakKeyDictionary()
 def _range(index: Tensor) -> tuple[int, int] | None:
     """The least and greatest element; None where they are not known, or there are none."""
     held = index._storage.node
-    if STATE.tracing or held.buffer is None or held.device != "cpu" or not index._type.size:
+    if STATE.tracing or held.buffer is None or not index._type.size or held.device not in _HOST:
         return None
     found = _ranges.get(held) if index._view is None else None
     if found is None:

@@ -11,6 +11,7 @@ from flambeau.graph import op
 from flambeau.graph.dtype import bool_, int64
 from flambeau.graph.shapes import broadcast
 from flambeau.ops.axes import spoken, title
+from flambeau.ops.bounds import check_bounds
 from flambeau.ops.composite import composite
 from flambeau.ops.convert import check_fits
 from flambeau.ops.places import checked, take_places
@@ -118,7 +119,7 @@ def one_hot(tensor: Tensor, num_classes: int = -1) -> Tensor:
     """A new last dimension with 1 at the class and 0 elsewhere.
 
     Without num_classes the greatest class is read on the host. A class out of range raises
-    IndexError when the result is computed (PyTorch: RuntimeError).
+    RuntimeError where the classes are known, else IndexError when the result is computed.
     """
     if tensor._type.dtype is not int64:
         raise RuntimeError("one_hot is only applicable to index tensor of type LongTensor.")
@@ -131,4 +132,7 @@ def one_hot(tensor: Tensor, num_classes: int = -1) -> Tensor:
         num_classes = int(array.max()) + 1
     if num_classes < 1:
         raise RuntimeError("num_classes should be positive")
+    check_bounds(tensor, 0, 1 << 63, "Class values must be non-negative.", error=RuntimeError)
+    message = "Class values must be smaller than num_classes."
+    check_bounds(tensor, 0, num_classes, message, error=RuntimeError)
     return _one_hot(tensor, num_classes)

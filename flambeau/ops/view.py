@@ -335,10 +335,14 @@ def expand_as(self: Tensor, other: Tensor) -> Tensor:
     return expand(self, other._type.shape)
 
 
-@method()
 def broadcast_to(input: Tensor, size: Sequence[int]) -> Tensor:
     """expand as a function."""
     return expand(input, tuple(size))
+
+
+@method("broadcast_to")
+def _broadcast_to(self: Tensor, *sizes: Any, size: Sequence[int] = ()) -> Tensor:
+    return expand(self, *(sizes or size))
 
 
 def broadcast_shapes(*shapes: Any) -> Size:

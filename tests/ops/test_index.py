@@ -121,6 +121,20 @@ def test_errors_on_the_device_name_the_index(place: int, device: str) -> None:
     assert x.sum().item() == X.sum()  # nothing is lost
 
 
+@pytest.mark.parametrize("on", ["cpu", "reference"])
+def test_errors_of_known_indices_have_pytorchs_types(on: str) -> None:
+    with torch.device(on):
+        x, place, classes = torch.zeros(3, 4), torch.tensor([[4]]), torch.tensor([0, 2])
+        with pytest.raises(RuntimeError, match="index 4 is out of bounds for dimension 1"):
+            x.gather(1, place)
+        with pytest.raises(RuntimeError, match="index 4 is out of bounds for dimension 1"):
+            x.scatter(1, place, 1.0)
+        with pytest.raises(RuntimeError, match="smaller than num_classes"):
+            torch.nn.functional.one_hot(classes, 2)
+        with pytest.raises(RuntimeError, match="non-negative"):
+            torch.nn.functional.one_hot(torch.tensor([0, -1]), 2)
+
+
 def test_scatter_takes_duplicates_in_order(device: str) -> None:
     x = torch.zeros(3)
     index = torch.tensor([1, 1, 2])

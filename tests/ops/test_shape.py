@@ -97,6 +97,8 @@ def test_sizes_in_all_forms() -> None:
     assert x.view(6, 4).shape == x.view((6, 4)).shape == x.view(torch.Size([6, 4])).shape
     assert x.permute(0, 2, 1).shape == x.permute([0, 2, 1]).shape == (2, 4, 3)
     assert torch.permute(x, dims=(2, 1, 0)).shape == (4, 3, 2)
+    row = x[0, :1]
+    assert row.broadcast_to(5, 3, 4).shape == row.broadcast_to(size=(5, 3, 4)).shape == (5, 3, 4)
 
 
 def test_bits_as_another_dtype() -> None:
