@@ -16,9 +16,16 @@ elif "FLAMBEAU_THREADS" not in os.environ:
     workers = int(os.environ.get("PYTEST_XDIST_WORKER_COUNT", "1"))
     os.environ["FLAMBEAU_THREADS"] = str(max(1, (os.cpu_count() or 1) // workers))
 
-import pytest  # noqa: E402  # after the environment
+import hypothesis  # noqa: E402  # after the environment
+import pytest  # noqa: E402
 
 from flambeau.device import base  # noqa: E402
+
+# The same examples at every run, so that a failure is the change's; `pytest
+# --hypothesis-profile=explore` looks for new ones.
+hypothesis.settings.register_profile("explore", derandomize=False)
+hypothesis.settings.register_profile("repeatable", derandomize=True)
+hypothesis.settings.load_profile("repeatable")
 
 
 def pytest_unconfigure() -> None:

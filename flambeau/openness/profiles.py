@@ -128,10 +128,9 @@ def next_steps(verdict: Verdict) -> list[Step]:
             if blocking not in done:
                 done.add(blocking)
                 actions.append(Step(BY_NUMBER[blocking], _action(verdict, blocking)))
-        if actions:
-            last = actions[-1]
-            actions[-1] = Step(last.component, last.action, number)
         steps += actions
+        if steps:  # with no action of its own, a class comes with the steps of the one before
+            steps[-1] = Step(steps[-1].component, steps[-1].action, number)
     return steps
 
 

@@ -195,3 +195,13 @@ def test_all_reference_models_have_a_strict_verdict_and_explanations() -> None:
             assert difference.official_reason
             assert difference.strict_reason
             assert difference.line
+
+
+def test_steps_that_reach_two_classes_at_once_name_the_better_one() -> None:
+    """All of class I but what class II lacks: one step, from class III to class I."""
+    listed = [c for c in COMPONENTS if c.required and c.name != "Training code"]
+    text = model_yaml([{"name": c.name, "license": RECOMMENDED[c.content_type]} for c in listed])
+    verdict = evaluate(text, "mot", TABLE)
+    steps = next_steps(verdict)
+    assert [step.leads_to for step in steps] == [1]
+    assert evaluate(follow(text, steps, 1), "mot", TABLE).number == 1
