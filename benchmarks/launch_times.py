@@ -121,7 +121,7 @@ def recorded() -> list[tuple[Program, CpuExecutable]]:
         found.append((program, executable))
         return executable
 
-    CpuDevice.compile = compile_and_record  # type: ignore[method-assign]
+    CpuDevice.compile = compile_and_record  # type: ignore[method-assign]  # watched while measuring
     return found
 
 
@@ -148,7 +148,7 @@ def launch_times(executable: CpuExecutable, step: Callable[[], Any], repeat: int
         return failure
 
     executable._segments = parts
-    executable._run_segment = timed  # type: ignore[method-assign]
+    executable._run_segment = timed  # type: ignore[method-assign]  # watched while measuring
     try:
         for _ in range(repeat):
             step()
@@ -171,9 +171,9 @@ def biggest(
         ran.add(id(self))
         return whole(self, inputs, scalars)
 
-    CpuExecutable.run = run  # type: ignore[method-assign]
+    CpuExecutable.run = run  # type: ignore[method-assign]  # watched while measuring
     step()
-    CpuExecutable.run = whole  # type: ignore[method-assign]
+    CpuExecutable.run = whole  # type: ignore[method-assign]  # watched while measuring
     found = [each for each in programs if id(each[1]) in ran]
     return max(found, key=lambda each: len(each[0].launches))
 

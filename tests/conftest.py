@@ -17,9 +17,9 @@ elif "FLAMBEAU_THREADS" not in os.environ:
     os.environ["FLAMBEAU_THREADS"] = str(max(1, (os.cpu_count() or 1) // workers))
 
 import hypothesis  # noqa: E402  # after the environment
-import pytest  # noqa: E402
+import pytest  # noqa: E402  # after the environment
 
-from flambeau.device import base  # noqa: E402
+from flambeau.device import base  # noqa: E402  # after the environment
 
 # The same examples at every run, so that a failure is the change's; `pytest
 # --hypothesis-profile=explore` looks for new ones.

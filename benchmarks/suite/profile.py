@@ -54,7 +54,7 @@ class Profile:
                     return found
             return None
 
-        CpuExecutable._run_segment = run_single if single else run_whole  # type: ignore[method-assign]
+        CpuExecutable._run_segment = run_single if single else run_whole  # type: ignore[method-assign]  # watched while measuring
 
     def _split(self, whole: CpuExecutable, segment: Segment) -> list[tuple[str, Segment]]:
         found = self._parts.get(id(segment))

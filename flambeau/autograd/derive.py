@@ -71,7 +71,9 @@ def _expand(composite: Composite, attrs: Any, nodes: tuple[Node, ...]) -> tuple[
     items = [next(present) if has else None for has in given]
     if from_result:
         inputs = tuple([placeholder(each) for each in types])
-        found = composite.gradient(forward_attrs, inputs, [nodes[0]], items)  # type: ignore[misc]
+        gradient = composite.gradient
+        assert gradient is not None  # only then is the result taken
+        found = gradient(forward_attrs, inputs, [nodes[0]], items)
         _check_free_of(inputs, found, composite)
     else:
         inputs = nodes[: len(wanted)]

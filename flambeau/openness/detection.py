@@ -44,7 +44,7 @@ CODE_SUFFIXES: Final = frozenset(
 )
 DATA_SUFFIXES: Final = frozenset(
     """.parquet .arrow .jsonl .csv .tsv .tfrecord .npz .npy .lmdb .zarr .jsonl.gz .gz .zst .tar .zip
-    .txt .json .idx .wav .flac .safetensors""".split()  # noqa: SIM905
+    .txt .json .idx .wav .flac .safetensors""".split()  # noqa: SIM905  # a list of words reads best as words
 )
 _DATA_FOLDER: Final = re.compile(r"(?:^|/)(?:data|datasets?|corpus|corpora)(?:/|$)", re.IGNORECASE)
 _EVALUATION_DATA: Final = re.compile(

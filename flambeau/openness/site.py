@@ -200,5 +200,5 @@ def serve(host: str = "127.0.0.1", port: int = 8470) -> None:
     """Answer until interrupted."""
     with make_server(host, port) as server:
         address, bound = server.server_address[:2]
-        print(f"http://{address!s}:{bound}  (stop with Ctrl-C)", flush=True)  # noqa: T201
+        print(f"http://{address!s}:{bound}  (stop with Ctrl-C)", flush=True)  # noqa: T201  # the command's output
         server.serve_forever()

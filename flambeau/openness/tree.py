@@ -20,7 +20,7 @@ MAXIMUM_DEPTH: Final = 32
 PROGRESS_EVERY: Final = 2_000
 SKIPPED_FOLDERS: Final = frozenset(
     """.git .hg .svn __pycache__ node_modules .venv venv .tox .mypy_cache .pytest_cache .ruff_cache
-    .ipynb_checkpoints .cache""".split()  # noqa: SIM905
+    .ipynb_checkpoints .cache""".split()  # noqa: SIM905  # a list of words reads best as words
 )
 
 Progress = Callable[[int, str], None]

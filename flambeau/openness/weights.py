@@ -15,7 +15,7 @@ HEAD: Final = 1 << 16
 
 WEIGHT_SUFFIXES: Final = frozenset(
     """.safetensors .bin .pt .pth .ckpt .gguf .onnx .h5 .keras .msgpack .tflite .npz
-    .params .pdparams .mlmodel""".split()  # noqa: SIM905
+    .params .pdparams .mlmodel""".split()  # noqa: SIM905  # a list of words reads best as words
 )
 
 _MALFORMED: Final = (ValueError, KeyError, TypeError, AttributeError, RecursionError)

@@ -27,7 +27,7 @@ class finfo:  # noqa: N801  # PyTorch's name
         if of.name == "bfloat16":
             import ml_dtypes
 
-            limits: Any = ml_dtypes.finfo(of.numpy)  # type: ignore[no-untyped-call]
+            limits: Any = ml_dtypes.finfo(of.numpy)  # type: ignore[no-untyped-call]  # ml_dtypes has no types
         else:
             limits = numpy.finfo(of.numpy)
         self.bits = of.itemsize * 8

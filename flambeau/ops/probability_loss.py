@@ -219,5 +219,5 @@ def gaussian_nll_loss(
     if not isinstance(var, Tensor):
         var = record(op.EXPAND, (b.constant(float(var), input._type.dtype),), (input._type.shape,))
     elif var._type.shape != input._type.shape and var.ndim == input.ndim - 1:
-        var = var.unsqueeze(-1)  # type: ignore[attr-defined, unused-ignore]
+        var = var.unsqueeze(-1)  # type: ignore[attr-defined, unused-ignore]  # attached by ops/
     return _gaussian(input, target, var, full, float(eps), reduction_of(None, None, reduction))

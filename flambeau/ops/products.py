@@ -43,7 +43,7 @@ def bilinear(input1: Tensor, input2: Tensor, weight: Tensor, bias: Tensor | None
 
 def _dims(dims: Any, left: int, right: int) -> tuple[Shape, Shape]:
     if isinstance(dims, Tensor):
-        dims = dims.tolist()  # type: ignore[attr-defined, unused-ignore]
+        dims = dims.tolist()  # type: ignore[attr-defined, unused-ignore]  # attached by ops/
     if isinstance(dims, int):
         if dims < 0:
             raise RuntimeError(f"tensordot expects dims >= 0, but got dims={dims}")

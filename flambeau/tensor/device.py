@@ -23,7 +23,7 @@ class device:  # noqa: N801  # PyTorch's name
     type: str
     index: int | None
 
-    def __init__(self, type: str | device, index: int | None = None) -> None:  # noqa: A002
+    def __init__(self, type: str | device, index: int | None = None) -> None:  # noqa: A002  # PyTorch's name
         name = type.type if isinstance(type, device) else type
         if not isinstance(name, str):
             raise TypeError(f"device(): expected a device or a string, got {name!r}")

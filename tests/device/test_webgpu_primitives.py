@@ -283,7 +283,7 @@ def test_gather_and_scatter(device: WebGpuDevice, axis: int) -> None:
     check(device, lambda a, i: build.gather(a, i, axis), x, index)
     value = floats(*((3, 4, 6) if axis == 0 else (5, 3, 4)), seed=3)
     for mode in ("set", "add", "mul", "max"):
-        check(device, lambda a, i, v: build.scatter(a, i, v, axis, mode), x, index, value)  # noqa: B023
+        check(device, lambda a, i, v: build.scatter(a, i, v, axis, mode), x, index, value)  # noqa: B023  # called within the loop
     for bad in (-1, 5 + axis):
         wrong = index.copy()
         wrong[1, 2] = bad

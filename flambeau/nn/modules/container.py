@@ -139,7 +139,7 @@ class Sequential(_Numbered):
     def forward(self, input: Any) -> Any:  # noqa: A002  # PyTorch's name
         """The last module's result."""
         for module in self._modules.values():
-            input = module(input)  # noqa: A001
+            input = module(input)  # noqa: A001  # PyTorch's name
         return input
 
 

@@ -166,7 +166,7 @@ class _ForwardConv(_Conv):
     def _conv_forward(self, input: Tensor, weight: Tensor, bias: Tensor | None) -> Tensor:  # noqa: A002  # PyTorch's name
         padding: Any = self.padding
         if self.padding_mode != "zeros":
-            input = F.pad(input, self._sides(), mode=self.padding_mode)  # noqa: A001
+            input = F.pad(input, self._sides(), mode=self.padding_mode)  # noqa: A001  # PyTorch's name
             padding = (0,) * self.dimensions
         return self._run(input, weight, bias, self.stride, padding, self.dilation, self.groups)
 
