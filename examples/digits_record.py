@@ -21,6 +21,7 @@ import digits
 import numpy
 import sklearn
 
+import flambeau as torch
 from flambeau import nn, openness
 from flambeau.utils.provenance import device_facts
 
@@ -169,7 +170,12 @@ def measured(
 
 
 def main() -> None:
-    options = parser().parse_args()
+    command = parser()
+    options = command.parse_args()
+    try:
+        torch.empty(0, device=options.device)
+    except RuntimeError as error:  # no such device, or none on this machine
+        command.error(str(error))
     if options.folder is not None:
         record(options, options.folder)
         return

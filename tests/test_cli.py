@@ -64,3 +64,11 @@ def test_demo_has_help() -> None:
 def test_openness_is_handed_over(capsys: pytest.CaptureFixture[str]) -> None:
     assert cli.main(["openness", "--help"]) == 0
     assert "flambeau openness" in capsys.readouterr().out
+
+
+def test_demo_on_an_unknown_device_is_one_message() -> None:
+    command = [sys.executable, "-m", "flambeau", "demo", "--device", "cuda"]
+    run = subprocess.run(command, capture_output=True, text=True, check=False)
+    assert run.returncode == 2
+    assert "Expected one of cpu, webgpu, reference" in run.stderr
+    assert "Traceback" not in run.stderr
