@@ -1,8 +1,9 @@
-"""The `flambeau` command: what is there, the demo, and the openness of a model."""
+"""The `flambeau` command: what is there, programs run as if with PyTorch, the demo, openness."""
 
 from __future__ import annotations
 
 import argparse
+import importlib
 import importlib.metadata
 import importlib.util
 import os
@@ -25,6 +26,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
         return _demo(given[1:])
     if given[:1] == ["openness"]:
         return _openness(given[1:])
+    if given[:1] == ["run"]:
+        return _run(given[1:])
     options = _parser().parse_args(given)
     if options.command == "info":
         print("\n".join(information()))
@@ -38,6 +41,9 @@ def _parser() -> argparse.ArgumentParser:
     parser.add_argument("--version", action="version", version=f"flambeau {__version__}")
     commands = parser.add_subparsers(dest="command", metavar="command")
     commands.add_parser("info", help="devices, versions, caches and counters")
+    commands.add_parser(
+        "run", help="run a program written for PyTorch, unchanged (flambeau run --help)"
+    )
     commands.add_parser("demo", help="train a network on real digits (flambeau demo --help)")
     commands.add_parser(
         "openness", help="how open a model is, verifiably (flambeau openness --help)"
@@ -107,6 +113,42 @@ def _fields() -> list[str]:
     from flambeau.schedule.flush import Statistics
 
     return [each.name for each in fields(Statistics)]
+
+
+# run ---------------------------------------------------------------------------------------------
+
+
+def _run(arguments: Sequence[str]) -> int:
+    """Run a script or a module with Flambeau in torch's place."""
+    parser = argparse.ArgumentParser(
+        prog="flambeau run",
+        description="Run a program written for PyTorch: `import torch` gives Flambeau.",
+    )
+    parser.add_argument("--device", help="where tensors are made: cpu, webgpu or reference")
+    parser.add_argument("-m", dest="module", action="store_true", help="PROGRAM is a module's name")
+    parser.add_argument("program", metavar="PROGRAM")
+    parser.add_argument("arguments", nargs=argparse.REMAINDER, metavar="…")
+    options = parser.parse_args(arguments)
+    if not options.module and not Path(options.program).exists():
+        print(f"flambeau run: there is no file {options.program}", file=sys.stderr)
+        return 2
+
+    importlib.import_module("flambeau.as_torch")  # from here on `import torch` gives Flambeau
+    if options.device is not None:
+        import flambeau
+
+        flambeau.set_default_device(options.device)
+    before, path = sys.argv, list(sys.path)
+    sys.argv = [options.program, *options.arguments]
+    sys.path[0] = os.getcwd() if options.module else os.fspath(Path(options.program).parent)
+    try:
+        if options.module:
+            runpy.run_module(options.program, run_name="__main__", alter_sys=True)
+        else:
+            runpy.run_path(options.program, run_name="__main__")
+    finally:
+        sys.argv, sys.path[:] = before, path
+    return 0
 
 
 # demo --------------------------------------------------------------------------------------------

@@ -120,6 +120,7 @@ def _with_keywords(plain: Callable[..., Any], out: bool) -> Callable[..., Any]:
         result = plain(*args, **kwargs)
         return result if target is None else write_out(plain.__name__, target, result)
 
+    call.also_takes = frozenset(renamed) | ({"out"} if out else set())  # type: ignore[attr-defined]
     return call
 
 
