@@ -135,9 +135,9 @@ def _run(arguments: Sequence[str]) -> int:
 
     importlib.import_module("flambeau.as_torch")  # from here on `import torch` gives Flambeau
     if options.device is not None:
-        import flambeau
+        from flambeau.tensor.device import set_default_device
 
-        flambeau.set_default_device(options.device)
+        set_default_device(options.device)
     before, path = sys.argv, list(sys.path)
     sys.argv = [options.program, *options.arguments]
     sys.path[0] = os.getcwd() if options.module else os.fspath(Path(options.program).parent)

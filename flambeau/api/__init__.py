@@ -111,8 +111,7 @@ def _starts(first: str) -> tuple[Any, ...]:
 
     An object has what its constructor sets, such as Module.training.
     """
-    import flambeau as torch
-
+    torch: Any = importlib.import_module("flambeau")
     if first == "torch":
         return (torch,)
     weight = torch.nn.Parameter(torch.zeros(1))
