@@ -212,9 +212,10 @@ def _settle(node: Node, buffer: Any) -> None:
 class _Walk:
     """One walk of the pending graph: its order, leaves, scalars and key."""
 
-    __slots__ = ("key", "leaves", "order", "position", "scalars")
+    __slots__ = ("key", "leaves", "marked", "order", "position", "scalars")
 
     def __init__(self, name: str, roots: Sequence[Node]) -> None:
+        self.marked = False  # whether a Node of the order requires a gradient
         self.order: list[Node] = []
         self.leaves: list[Node] = []
         self.scalars: list[Any] = []
@@ -223,33 +224,37 @@ class _Walk:
         self._visit(roots)
 
     def _visit(self, roots: Sequence[Node]) -> None:
+        """Depth first, inputs before users; leaves are taken on the way, without the stack."""
         position, key, order, scalars = self.position, self.key, self.order, self.scalars
+        leaves = self.leaves
         stack = list(reversed(roots))
         while stack:
-            node = stack[-1]
+            node = stack.pop()
             if node in position:
-                stack.pop()
                 continue
             if node.buffer is not None:
-                stack.pop()
                 position[node] = len(position)
                 key.append(node.type.uid)
-                self.leaves.append(node)
+                leaves.append(node)
                 continue
-            inputs = node.inputs
-            missing = [each for each in inputs if each not in position]
-            if missing:
-                missing.reverse()
-                stack.extend(missing)
-                continue
-            stack.pop()
-            position[node] = len(position)
-            order.append(node)
-            key.append(node.signature.uid)
-            for each in inputs:
-                key.append(position[each])
-            if node.scalars:
-                scalars.extend(node.scalars)
+            for each in node.inputs:
+                if each not in position:
+                    if each.buffer is None:
+                        stack.append(node)
+                        stack.append(each)
+                        break
+                    position[each] = len(position)
+                    key.append(each.type.uid)
+                    leaves.append(each)
+            else:
+                key.append(node.signature.uid)
+                key += [position[each] for each in node.inputs]
+                position[node] = len(position)
+                order.append(node)
+                if node.scalars:
+                    scalars += node.scalars
+                if node.requires_grad:
+                    self.marked = True
 
 
 def _anchor(node: Node) -> Node:
@@ -316,7 +321,7 @@ def _uses(order: Sequence[Node], retained: set[Node]) -> dict[Node, int]:
 
 def _donatable(walk: _Walk) -> tuple[int, ...]:
     """Leaves that nothing outside this flush refers to: their buffers may be overwritten."""
-    retained = _retained(walk.order)
+    retained = _retained(walk.order) if walk.marked else set()
     uses = _uses(walk.order, retained)
     counts = _references(walk.leaves)
     result = []
@@ -336,7 +341,7 @@ def _run(name: str, roots: list[Node], written: set[Node], donate: bool = True) 
     walk = _Walk(name, roots)
     order = walk.order
     outputs = list(dict.fromkeys(roots))
-    if any(node.requires_grad for node in order):
+    if walk.marked:
         known = set(outputs)
         outputs += [each for each in _kept_for_backward(order) if each not in known]
     roots.clear()

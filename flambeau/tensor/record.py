@@ -23,6 +23,13 @@ if TYPE_CHECKING:
 
 _PACKAGE = f"{Path(__file__).resolve().parent.parent}{os.sep}"
 _EAGER = frozenset({"reference"})
+_tensor: type[Tensor]
+
+
+def serve(tensor: type[Tensor]) -> None:
+    """The class of what is recorded; tensor/tensor.py, which imports this module, tells it."""
+    global _tensor
+    _tensor = tensor
 
 
 class Tracing:
@@ -42,9 +49,22 @@ def is_tracing() -> int:
 def caller() -> Location:
     """File and line of the nearest frame outside this package."""
     frame = sys._getframe(2)
-    while frame.f_back is not None and frame.f_code.co_filename.startswith(_PACKAGE):
+    name = frame.f_code.co_filename
+    while _is_ours(name) and frame.f_back is not None:
         frame = frame.f_back
-    return frame.f_code.co_filename, frame.f_lineno
+        name = frame.f_code.co_filename
+    return name, frame.f_lineno
+
+
+class _Files(dict[str, bool]):
+    """Whether a file belongs to this package, found out once for each file."""
+
+    def __missing__(self, name: str) -> bool:
+        found = self[name] = name.startswith(_PACKAGE)
+        return found
+
+
+_is_ours = _Files().__getitem__
 
 
 def derive(
@@ -135,8 +155,6 @@ def record(
 
     `device` is for sources, which have no input to take it from.
     """
-    from flambeau.tensor.tensor import Tensor
-
     nodes = tuple([each if type(each) is Node else each._read() for each in inputs])  # type: ignore[union-attr]  # a Tensor
     if STATE.tracing:
         return _wrap(node(operation, nodes, attrs, scalars), None)
@@ -155,12 +173,12 @@ def record(
             _remember(made, inputs, None)
         results: Any = tuple(
             [
-                Tensor._own(derive(op.PICK, (made,), (number,), (), location))
+                _tensor._own(derive(op.PICK, (made,), (number,), (), location))
                 for number in range(len(made.type.items))
             ]
         )
     else:
-        results = Tensor._own(made)
+        results = _tensor._own(made)
         if made.requires_grad:
             _remember(made, inputs, results._storage)
     if made.device in _EAGER:
@@ -172,16 +190,14 @@ def record(
 
 def _wrap(made: Node, device: str | None) -> Any:
     """A tensor of a template's Node."""
-    from flambeau.tensor.tensor import Tensor
-
     if isinstance(made.type, TupleType):
         return tuple(
             [
-                Tensor._traced(node(op.PICK, (made,), (number,)))
+                _tensor._traced(node(op.PICK, (made,), (number,)))
                 for number in range(len(made.type.items))
             ]
         )
-    return Tensor._traced(made)
+    return _tensor._traced(made)
 
 
 def _aligned(nodes: tuple[Node, ...]) -> tuple[Node, ...]:

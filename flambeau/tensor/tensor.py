@@ -22,7 +22,7 @@ from flambeau.graph.node import Node, Shape, TensorType, node, tensor_type
 from flambeau.schedule import flush
 from flambeau.tensor.attached import Attached
 from flambeau.tensor.device import default_device_name, device, device_of, resolve
-from flambeau.tensor.record import check_dtype, derive
+from flambeau.tensor.record import check_dtype, derive, serve
 from flambeau.tensor.size import Size
 from flambeau.tensor.view import View, contiguous_strides
 
@@ -446,6 +446,9 @@ class Tensor(Attached):
 
     def __hash__(self) -> int:
         return id(self)
+
+
+serve(Tensor)
 
 
 def _unpickled(
