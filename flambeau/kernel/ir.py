@@ -349,3 +349,23 @@ def stride_of(index: Value, of: Axis) -> int | None:
         first = parts[0]
         return None if first is None else first * index.args[1].payload
     return None
+
+
+def linear_terms(index: Value) -> tuple[int, list[tuple[Value, int]]]:
+    """index = constant + Σ factor · atom, where no atom is a sum."""
+    constant = 0
+    terms: dict[Value, int] = {}
+    stack = [(index, 1)]
+    while stack:
+        value, factor = stack.pop()
+        if value.op == "const":
+            constant += factor * int(value.payload)
+        elif value.op == "ADD":
+            stack.extend((each, factor) for each in value.args)
+        elif value.op == "MUL" and value.args[1].op == "const":
+            stack.append((value.args[0], factor * int(value.args[1].payload)))
+        elif value.op == "NEG":
+            stack.append((value.args[0], -factor))
+        else:
+            terms[value] = terms.get(value, 0) + factor
+    return constant, [(atom, factor) for atom, factor in terms.items() if factor]

@@ -15,7 +15,7 @@ from flambeau.device.cpu.emit import (
     vector_literal,
 )
 from flambeau.graph.dtype import DType
-from flambeau.kernel.ir import Value
+from flambeau.kernel.ir import Value, linear_terms
 
 NEAR = 4
 """How many times as many elements as there are lanes are read at once, at most."""
@@ -43,26 +43,6 @@ class Address(NamedTuple):
         first = self.offsets[1] - self.offsets[0]
         even = all(each == first * lane for lane, each in enumerate(self.offsets))
         return first if even else None
-
-
-def linear_terms(index: Value) -> tuple[int, list[tuple[Value, int]]]:
-    """index = constant + Σ factor · atom, where no atom is a sum."""
-    constant = 0
-    terms: dict[Value, int] = {}
-    stack = [(index, 1)]
-    while stack:
-        value, factor = stack.pop()
-        if value.op == "const":
-            constant += factor * int(value.payload)
-        elif value.op == "ADD":
-            stack.extend((each, factor) for each in value.args)
-        elif value.op == "MUL" and value.args[1].op == "const":
-            stack.append((value.args[0], factor * int(value.args[1].payload)))
-        elif value.op == "NEG":
-            stack.append((value.args[0], -factor))
-        else:
-            terms[value] = terms.get(value, 0) + factor
-    return constant, [(atom, factor) for atom, factor in terms.items() if factor]
 
 
 class Access(ABC):

@@ -12,10 +12,21 @@ from dataclasses import dataclass
 from functools import lru_cache
 from math import prod
 
-from flambeau.device.cpu.access import NEAR, linear_terms
+from flambeau.device.cpu.access import NEAR
 from flambeau.device.cpu.elementwise import with_offsets
 from flambeau.device.cpu.values import Values
-from flambeau.kernel.ir import Axis, Check, Fold, Kernel, Loop, Sort, Statement, Store, Value
+from flambeau.kernel.ir import (
+    Axis,
+    Check,
+    Fold,
+    Kernel,
+    Loop,
+    Sort,
+    Statement,
+    Store,
+    Value,
+    linear_terms,
+)
 from flambeau.kernel.tile import is_product
 from flambeau.kernel.tile import reachable as reachable_values
 

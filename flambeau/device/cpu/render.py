@@ -14,6 +14,7 @@ from dataclasses import replace
 from flambeau.device.cpu import convert, domain, sort
 from flambeau.device.cpu.choose import Chooser, Run, bind_run
 from flambeau.device.cpu.contraction import ContractionRenderer
+from flambeau.device.cpu.correlation import CorrelationRenderer, correlates
 from flambeau.device.cpu.emit import (
     ENTRY,
     INDEX,
@@ -64,15 +65,22 @@ class Renderer:
             return Rendered(empty, (Stage(name, 0, 0.0),))
         contraction = tile(self.kernel).contraction
         tiles = None
+        if contraction is not None and correlates(contraction):
+            self.entry()
+            items, cost = CorrelationRenderer(self, contraction).write()
+            return self._whole(name, items, cost)
         if contraction is not None:
             tiles = tiling(contraction, self.values, self.target)
         if contraction is not None and tiles is not None:
             return self._contraction(name, contraction, tiles)
         self.entry()
         choice = self.chooser.domain()
-        items = domain.write(self, choice)
+        return self._whole(name, domain.write(self, choice), choice.cost)
+
+    def _whole(self, name: str, items: int, cost: float) -> Rendered:
+        """What was written, as one stage."""
         text = self.function(name) + self.declarations(self.emitter)
-        stages = (Stage(name, items, choice.cost),)
+        stages = (Stage(name, items, cost),)
         return Rendered(text, stages, self.scratch, 0, tuple(sorted(self.imports)))
 
     def _contraction(self, name: str, contraction: Contraction, tiles: Tiling) -> Rendered:
@@ -404,11 +412,12 @@ class Renderer:
         others = [each for each in folds[0].axes if each not in run.axes]
         names = self.nest(others, start, vectors)
         return [
-            Operand(self._tree(fold, name, lanes), fold.dtype)
+            Operand(self.tree(fold, name, lanes), fold.dtype)
             for fold, name in zip(folds, names, strict=True)
         ]
 
-    def _tree(self, fold: Fold, name: str, lanes: int) -> str:
+    def tree(self, fold: Fold, name: str, lanes: int) -> str:
+        """The lanes of a vector, joined."""
         emitter = self.emitter
         scalar = REGISTER_TYPES[fold.dtype.name]
         while lanes > 1:
