@@ -155,7 +155,8 @@ class Interpreter:
 
     def sort(self, sort: Sort) -> None:
         row = np.array([self.value(sort.source) for _ in self.points((sort.axis,))])
-        values, order = op.SORT.reference((0, sort.descending), (), row)
+        attrs = (0, sort.descending, sort.first, sort.count)
+        values, order = op.SORT.reference(attrs, (), row)
         base, stride = int(self.value(sort.base)), int(self.value(sort.stride))
         scratch = int(self.value(sort.scratch_base))
         assert 0 <= scratch <= self.buffers[sort.scratch].size - 2 * sort.axis.extent

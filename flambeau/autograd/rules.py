@@ -8,6 +8,7 @@ return gradients of the broadcast shape. DESIGN.md section 3; formulas from calc
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable
 from typing import Any, NamedTuple
 
@@ -199,12 +200,14 @@ def _scan_max_gradient(x: Node, running: Node, g: Node, axis: int) -> Node:
     places = b.expand(b.reshape(b.iota(length), shape), x.shape)
     zero = b.constant(0, places.dtype)
     reached = b.scan("max", b.where(b.equal(x, running), places, zero), axis)
-    return _scatter_along(g, reached, axis)
+    return _scatter_along(g, reached, axis, length)
 
 
-def _scatter_along(values: Node, index: Node, axis: int) -> Node:
-    """Zeros with values added at index along axis: the adjoint of take_along_axis."""
+def _scatter_along(values: Node, index: Node, axis: int, extent: int) -> Node:
+    """Zeros, `extent` of them along axis, with values added at index along axis: the adjoint of
+    take_along_axis."""
     shape = values.shape
+    whole = (*shape[:axis], extent, *shape[axis + 1 :])
     linear = b.cast(index, index.dtype)
     stride = 1
     total = b.constant(0, index.dtype)
@@ -215,11 +218,11 @@ def _scatter_along(values: Node, index: Node, axis: int) -> Node:
             line = tuple(shape[place] if other == place else 1 for other in range(len(shape)))
             term = b.reshape(b.iota(shape[place]), line)
         total = b.add(total, b.mul(term, b.constant(stride, index.dtype)))
-        stride *= shape[place]
+        stride *= whole[place]
     flat = b.reshape(b.expand(total, shape), (values.type.size,))
-    target = b.full((values.type.size,), 0, values.dtype)
+    target = b.full((math.prod(whole),), 0, values.dtype)
     added = b.scatter(target, flat, b.reshape(values, (values.type.size,)), 0, "add")
-    return b.reshape(added, shape)
+    return b.reshape(added, whole)
 
 
 def _scan_product_gradient(x: Node, g: Node, axis: int) -> Node:
@@ -252,9 +255,9 @@ def _scan_product_gradient(x: Node, g: Node, axis: int) -> Node:
 
 @_rule(op.SORT, "", "g of the values back to where they came from")
 def _sort(node: Node, g: Any) -> Gradients:
-    axis, _descending = node.attrs
-    values = g[0]
-    return (None if values is None else _scatter_along(values, b.pick(node, 1), axis),)
+    axis = node.attrs[0]
+    values, extent = g[0], node.inputs[0].shape[axis]
+    return (None if values is None else _scatter_along(values, b.pick(node, 1), axis, extent),)
 
 
 @_rule(op.MATMUL, "0?1,1?0", "g yᵀ, xᵀ g")

@@ -136,8 +136,11 @@ def scan(kind: str, x: Node, axis: int) -> Node:
     return node(op.SCAN, (x,), (kind, axis))
 
 
-def sort(x: Node, axis: int, descending: bool = False) -> tuple[Node, Node]:
-    whole = node(op.SORT, (x,), (axis, descending))
+def sort(
+    x: Node, axis: int, descending: bool = False, places: tuple[int, int] | None = None
+) -> tuple[Node, Node]:
+    """(values, indices); `places` are (first, count) of those that are wanted: see op.SORT."""
+    whole = node(op.SORT, (x,), (axis, descending, *(places or ())))
     return pick(whole, 0), pick(whole, 1)
 
 

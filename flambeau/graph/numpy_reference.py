@@ -111,13 +111,16 @@ def scan(attrs: Attrs, scalars: Scalars, x: Array) -> Array:
 
 def sort(attrs: Attrs, scalars: Scalars, x: Array) -> tuple[Array, Array]:
     """Stable; NaN is the greatest."""
-    axis, descending = attrs
+    axis, descending, *places = attrs
     if descending:
         flipped = np.flip(x, axis)
         order = np.flip(np.argsort(flipped, axis=axis, kind="stable"), axis)
         order = x.shape[axis] - 1 - order
     else:
         order = np.argsort(x, axis=axis, kind="stable")
+    if places:
+        first, count = places
+        order = np.take(order, range(first, first + count), axis)
     return np.take_along_axis(x, order, axis), order.astype(np.int64)
 
 

@@ -355,11 +355,12 @@ SORT = _add(
     "SORT",
     "contraction",
     1,
-    "axis descending",
-    shapes.same,
+    "axis descending [first count]",
+    shapes.sort,
     shapes.uniform,
     reference.sort,
-    "(values, indices) along axis, stable; NaN is the greatest",
+    "(values, indices) along axis, stable; NaN is the greatest; all places, or `count` of them "
+    "from `first` on",
 )
 MATMUL = _add(
     "MATMUL",

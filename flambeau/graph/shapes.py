@@ -68,6 +68,19 @@ def same(attrs: Attrs, shapes: list[Shape]) -> Shape:
     return shapes[0]
 
 
+def sort(attrs: Attrs, shapes: list[Shape]) -> Shape:
+    axis, _descending, *places = attrs
+    (shape,) = shapes
+    if not places:
+        return shape
+    first, count = places
+    if first < 0 or count < 0 or first + count > shape[axis]:
+        raise RuntimeError(
+            f"places {first} … {first + count - 1} of a sort over {shape[axis]} elements"
+        )
+    return (*shape[:axis], count, *shape[axis + 1 :])
+
+
 def matmul(attrs: Attrs, shapes: list[Shape]) -> Shape:
     left, right = shapes
     if len(left) < 2 or len(right) < 2 or left[-1] != right[-2]:

@@ -123,7 +123,8 @@ class Check(Statement):
 
 @dataclass(eq=False, slots=True)
 class Sort(Statement):
-    """Stable sort of the row `source(axis)` into values[base + i·stride] and indices (as values).
+    """Stable sort of the row `source(axis)`; places first … first + count - 1 of what comes out go
+    to values[base + i·stride] and indices (as values), i from 0.
 
     `source` is a value of `axis`. Either output may be None. NaN is the greatest. `scratch` is a
     buffer of int64, with 2·axis.extent elements for every point of the domain, from `scratch_base`.
@@ -132,6 +133,8 @@ class Sort(Statement):
     axis: Axis
     source: Value
     descending: bool
+    first: int
+    count: int
     values: int | None
     indices: int | None
     base: Value

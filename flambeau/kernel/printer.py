@@ -196,8 +196,10 @@ class _Printer:
             for what, buffer in (("values", sort.values), ("indices", sort.indices))
             if buffer is not None
         ]
+        some = (sort.first, sort.count) != (0, sort.axis.extent)
+        places = f" places {sort.first}:{sort.first + sort.count}" if some else ""
         self.lines.append(
-            f"{indent}sort {order} {axis}  {source} -> {', '.join(outputs)} with {scratch}"
+            f"{indent}sort {order} {axis}{places}  {source} -> {', '.join(outputs)} with {scratch}"
         )
 
     def _value(self, root: Value, indent: str) -> str:

@@ -15,8 +15,10 @@ def lower_sort(node: Node, picks: dict[int, Node], name: str, stored: Any, scala
     """The kernel of a SORT; `picks` are its results that are wanted: 0 values, 1 indices."""
     lowering = Lowering(stored, frozenset(picks.values()), scalars)
     indices = lowering.indices
-    along, descending = node.attrs
+    along, descending, *places_wanted = node.attrs
     (source,) = node.inputs
+    first, count = places_wanted or (0, source.shape[along])
+    shape = (*source.shape[:along], count, *source.shape[along + 1 :])
     axes = [Axis(extent) for extent in source.shape]
     places: list[Linear] = [indices.axis(each) for each in axes]
     lowering.scopes.append([])
@@ -38,9 +40,11 @@ def lower_sort(node: Node, picks: dict[int, Node], name: str, stored: Any, scala
             axes[along],
             value,
             descending,
+            first,
+            count,
             outputs.get(0),
             outputs.get(1),
-            lowering.indexed(indices.flatten(row, source.shape)),
+            lowering.indexed(indices.flatten(row, shape)),
             lowering.constant(math.prod(source.shape[along + 1 :])),
             scratch,
             lowering.indexed(indices.multiply(point, 2 * length)),

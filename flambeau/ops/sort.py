@@ -12,10 +12,11 @@ from flambeau.graph import op
 from flambeau.graph.dtype import int32, int64
 from flambeau.graph.node import tensor_type
 from flambeau.ops.axes import axis_of
-from flambeau.ops.composite import composite
-from flambeau.ops.convert import contiguous
-from flambeau.ops.gather import gather
-from flambeau.ops.parts import part, select
+from flambeau.ops.comparison import isnan
+from flambeau.ops.extremes import first_place
+from flambeau.ops.fused import fused
+from flambeau.ops.gather import gather, gather_along
+from flambeau.ops.logic import where
 from flambeau.ops.publish import public
 from flambeau.ops.return_types import kthvalue_, median_, sort_, topk_
 from flambeau.ops.view import reshape
@@ -23,8 +24,9 @@ from flambeau.tensor.record import record
 from flambeau.tensor.tensor import Tensor
 
 
-def _sorted(input: Tensor, axis: int, descending: bool) -> Any:
-    return sort_(*record(op.SORT, (input,), (axis, descending)))
+def _sorted(input: Tensor, axis: int, descending: bool, *places: int) -> Any:
+    """(values, indices) in order; `places` are (first, count) of those that are wanted."""
+    return sort_(*record(op.SORT, (input,), (axis, descending, *places)))
 
 
 @public()
@@ -64,14 +66,18 @@ def topk(input: Tensor, k: int, dim: int = -1, largest: bool = True, sorted: boo
         raise RuntimeError("selected index k out of range")
     if not input.ndim:
         return topk_(*sort(input))
-    parts = [part(each, axis, 0, k) for each in _sorted(input, axis, largest)]
-    return topk_(*map(contiguous, parts))
+    return topk_(*_sorted(input, axis, bool(largest), 0, int(k)))
 
 
 def _kth(input: Tensor, place: int, axis: int, keepdim: bool) -> Any:
-    found = _sorted(input, axis, False)
-    parts = [part(each, axis, place, 1) for each in found]
-    return kthvalue_(*[contiguous(each if keepdim else select(each, axis, 0)) for each in parts])
+    found = _sorted(input, axis, False, place, 1)
+    return found if keepdim else [_without(each, axis) for each in found]
+
+
+def _without(x: Tensor, axis: int) -> Any:
+    """x without a dimension of one element."""
+    shape = x._type.shape
+    return record(op.RESHAPE, (x,), ((*shape[:axis], *shape[axis + 1 :]),))
 
 
 @public()
@@ -81,19 +87,14 @@ def kthvalue(input: Tensor, k: int, dim: int = -1, keepdim: bool = False) -> Any
     extent = input._type.shape[axis] if input.ndim else 1
     if not 1 <= k <= extent:
         raise RuntimeError(f"kthvalue(): selected number k out of range for dimension {axis}")
-    return _kth(input, k - 1, axis, keepdim) if input.ndim else kthvalue_(*sort(input))
+    return kthvalue_(*(_kth(input, int(k) - 1, axis, keepdim) if input.ndim else sort(input)))
 
 
-@composite(saves="")
-def _nan_or(last: Tensor, middle: Tensor) -> Tensor:
-    x = last._read()
-    return Tensor._traced(b.where(b.equal(x, x), middle._read(), x))
-
-
-@composite(saves="")
-def _index_or(last: Tensor, at_last: Tensor, at_middle: Tensor) -> Tensor:
-    x = last._read()
-    return Tensor._traced(b.where(b.equal(x, x), at_middle._read(), at_last._read()))
+@fused(saves="", wide=False)
+def _nan_place(x: Any, place: Any, axis: int) -> Any:
+    """`place`, or where the first NaN is."""
+    greatest = record(op.REDUCE, (x,), ("max", (axis,)))
+    return where(isnan(greatest), first_place(x, axis, False), place)
 
 
 @public()
@@ -113,15 +114,11 @@ def median(input: Tensor, dim: int | None = None, keepdim: bool = False) -> Any:
     extent = input._type.shape[axis]
     if not extent:
         raise IndexError(f"median(): Expected reduction dim {axis} to have non-zero size.")
-    values, indices = _sorted(input, axis, False)
-    at = (extent - 1) // 2
-    middle, where = part(values, axis, at, 1), part(indices, axis, at, 1)
-    if input._type.dtype.is_floating_point:
-        last, at_last = part(values, axis, extent - 1, 1), part(indices, axis, extent - 1, 1)
-        middle, where = _nan_or(last, middle), _index_or(last, at_last, where)
-    if not keepdim:
-        middle, where = select(middle, axis, 0), select(where, axis, 0)
-    return median_(contiguous(middle), contiguous(where))
+    if not input._type.dtype.is_floating_point:
+        return median_(*_kth(input, (extent - 1) // 2, axis, keepdim))
+    place = record(_nan_place, (input, _kth(input, (extent - 1) // 2, axis, True)[1]), (axis,))
+    found = (gather_along(input, place, axis), place)
+    return median_(*(found if keepdim else [_without(each, axis) for each in found]))
 
 
 # on the host ------------------------------------------------------------------------------------

@@ -147,7 +147,7 @@ def _lowered(plan: _Plan, group: Group, last_reads: set[Node], limits: Limits) -
         yield Call(node, [canonical(each) for each in node.inputs], outputs)
     elif group.kind == "sort":
         picks = {root.attrs[0]: root for root in group.roots}
-        if node.inputs[0].type.size:
+        if next(iter(group.roots)).type.size:
             yield lower_sort(node, picks, name, stored, scalars)
     elif group.kind == "scan":
         if node.type.size:

@@ -71,6 +71,7 @@ DIFFERENTIABLE: dict[Primitive, list[tuple[Function, tuple[tuple[int, ...], ...]
     op.SORT: [
         (lambda x: bare(op.SORT, (1, False))(x)[0], ((2, 4),)),
         (lambda x: bare(op.SORT, (0, True))(x)[0], ((3, 2),)),
+        (lambda x: bare(op.SORT, (1, True, 1, 2))(x)[0], ((2, 4),)),
     ],
     op.MATMUL: [(bare(op.MATMUL), ((2, 1, 2, 3), (2, 3, 2))), (bare(op.MATMUL), ((2, 3), (3, 2)))],
     op.CONV: [

@@ -413,7 +413,7 @@ def test_sort_is_stable(device: Any, name: str, descending: bool) -> None:
     row, axis = Axis(2), Axis(n)
     source = ir.load(0, dtype, flat((row, n), (axis, 1)))
     base = flat((row, n))
-    body = (Sort(axis, source, descending, 1, 2, base, ir.const(1), 3, flat((row, 2 * n))),)
+    body = (Sort(axis, source, descending, 0, n, 1, 2, base, ir.const(1), 3, flat((row, 2 * n))),)
     out = [np.zeros_like(x), np.zeros((2, n), np.int64), np.zeros(4 * n, np.int64)]
     values, indices, _ = run_kernel(device, (row,), body, [x, *out], {1, 2, 3})
     wide = x.astype(np.float64)

@@ -592,8 +592,9 @@ def test_two_outputs_in_place_read_before_they_are_written(device: WebGpuDevice)
 @pytest.mark.parametrize("name", ["float32", "int32", "uint8", "bool", "float16", "int64"])
 @pytest.mark.parametrize("descending", [False, True])
 @pytest.mark.parametrize("shape", [(3, 1, 2), (2, 7, 3), (1, 1000, 1), (4, 513, 1)])
+@pytest.mark.parametrize("some", [False, True])
 def test_sort(
-    device: WebGpuDevice, shape: tuple[int, int, int], descending: bool, name: str
+    device: WebGpuDevice, shape: tuple[int, int, int], descending: bool, name: str, some: bool
 ) -> None:
     before, length, after = shape
     x = sample(name, math.prod(shape)).reshape(shape)
@@ -612,10 +613,12 @@ def test_sort(
             total = ir.index_add(total, ir.index_multiply(ir.axis(axis), stride))
         return total
 
+    first, count = (length // 3, 1 + length // 2) if some else (0, length)
     row = flat((outer, length * after), (inner, 1))
+    out = flat((outer, count * after), (inner, 1))
     source = ir.load(0, dtype, ir.index_add(row, flat((along, after))))
     scratch = flat((outer, after * 2 * length), (inner, 2 * length))
-    sort = ir.Sort(along, source, descending, 1, 2, row, ir.const(after), 3, scratch)
+    sort = ir.Sort(along, source, descending, first, count, 1, 2, out, ir.const(after), 3, scratch)
     size = x.size
     kernel = Kernel(
         "sort",
@@ -623,14 +626,15 @@ def test_sort(
         (sort,),
         (
             Parameter(dtype, size, False),
-            Parameter(dtype, size, True),
-            Parameter(dtypes.int64, size, True),
+            Parameter(dtype, before * count * after, True),
+            Parameter(dtypes.int64, before * count * after, True),
             Parameter(dtypes.int64, 2 * size, True),
         ),
     )
-    program = program_of(kernel, [shape, shape, shape, (2 * size,)])
+    result = (before, count, after)
+    program = program_of(kernel, [shape, result, result, (2 * size,)])
     values, indices, _ = device.compile(program).run([upload(device, x)], [])
-    expected = numpy_reference.sort((1, descending), (), x)
+    expected = numpy_reference.sort((1, descending, first, count), (), x)
     assert np.array_equal(device.to_numpy(indices), expected[1])
     assert np.array_equal(device.to_numpy(values), expected[0], equal_nan=name[0] == "f")
 

@@ -109,6 +109,8 @@ def test_every_statement_prints():
         ir.load(0, d.float32, ir.axis(axis)),
         True,
         1,
+        3,
+        1,
         None,
         ir.const(0),
         ir.const(1),
@@ -122,5 +124,5 @@ def test_every_statement_prints():
     )
     store = Store(1, ir.const(0), ir.const(1.0, d.float32), ir.const(True, d.bool_), "max")
     text = kernel_text(Kernel("k", (), (sort, store), buffers))
-    assert "sort descending k0:5  b0[k0] -> values b1[0 + rank*1] with b2[0]" in text
+    assert "sort descending k0:5 places 1:4  b0[k0] -> values b1[0 + rank*1] with b2[0]" in text
     assert "b1[0] max= 1.0:float32  if true" in text

@@ -6,6 +6,7 @@ import numpy as np
 import pytest
 
 import flambeau as torch
+from flambeau.graph.numpy_reference import sort
 
 X = np.random.default_rng(0).integers(0, 5, (4, 9)).astype(np.float32)
 
@@ -99,3 +100,67 @@ def test_errors() -> None:
         x.sort(1)
     with pytest.raises(IndexError, match="non-zero size"):
         torch.zeros(2, 0).median(1)
+
+
+def _row(kind: str, n: int) -> np.ndarray:
+    rng = np.random.default_rng(n)
+    rows = {
+        "different": lambda: rng.standard_normal(n).astype(np.float32),
+        "ties": lambda: rng.integers(0, 3, n).astype(np.float32),
+        "sorted": lambda: np.arange(n, dtype=np.float32),
+        "periodic": lambda: (np.arange(n) % max(1, int(n**0.5))).astype(np.float32),
+        "nan": lambda: np.where(np.arange(n) % 3, rng.standard_normal(n), np.nan),
+        "int64": lambda: rng.integers(-(2**62), 2**62, n),
+        "few": lambda: rng.integers(-2, 2, n),
+        "uint8": lambda: rng.integers(0, 200, n).astype(np.uint8),
+    }
+    return rows[kind]()
+
+
+@pytest.mark.parametrize("n", [1, 2, 23, 24, 64, 65, 100, 513, 1024, 5000, 70001])
+@pytest.mark.parametrize(
+    "kind", ["different", "ties", "sorted", "periodic", "nan", "int64", "few", "uint8"]
+)
+def test_some_places_of_the_order(kind: str, n: int) -> None:
+    """What is selected is what sorting the whole row gives, ties in order."""
+    x = _row(kind, n)
+    up, down = (sort((0, descending), (), x) for descending in (False, True))
+    tensor = torch.from_numpy(x)
+    for k in {1, 2, 10, n // 3, n // 2, n - 1, n}:
+        if not 0 < k <= n:
+            continue
+        for (values, order), largest in ((up, False), (down, True)):
+            found = tensor.topk(k, largest=largest)
+            np.testing.assert_array_equal(found.indices.numpy(), order[:k])
+            np.testing.assert_array_equal(found.values.numpy(), values[:k])
+        kth = tensor.kthvalue(k)
+        assert kth.indices.item() == up[1][k - 1]
+        np.testing.assert_array_equal(kth.values.numpy(), up[0][k - 1])
+
+
+def test_a_selection_along_any_dimension(device: str) -> None:
+    x = torch.tensor(X).T.unsqueeze(0).expand(2, 9, 4)
+    found = x.topk(3, dim=1, largest=False)
+    values, order = sort((1, False, 0, 3), (), np.broadcast_to(X.T, (2, 9, 4)))
+    np.testing.assert_array_equal(found.indices.cpu().numpy(), order)
+    np.testing.assert_array_equal(found.values.cpu().numpy(), values)
+    assert torch.empty(0, 5).topk(2).values.shape == (0, 2)
+    assert torch.ones(3, 5).topk(0).indices.shape == (3, 0)
+
+
+def test_the_gradient_of_what_is_selected(device: str) -> None:
+    x = torch.tensor([[3.0, 1.0, 2.0], [5.0, 6.0, 4.0]], requires_grad=True)
+    (x.topk(2).values * torch.tensor([10.0, 1.0])).sum().backward()
+    assert x.grad is not None
+    assert x.grad.tolist() == [[10, 0, 1], [1, 10, 0]]
+    x.grad = None
+    x.median(0).values.sum().backward()
+    assert x.grad.tolist() == [[1, 1, 1], [0, 0, 0]]
+
+
+def test_median_of_a_row_with_nan_is_its_first(device: str) -> None:
+    nan = float("nan")
+    found = torch.tensor([[1.0, nan, 0.0, nan], [4.0, 1.0, 3.0, 2.0]]).median(1)
+    assert found.indices.tolist() == [1, 3]
+    assert np.isnan(found.values[0].item())
+    assert found.values[1].item() == 2

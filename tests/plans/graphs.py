@@ -274,6 +274,11 @@ def sort():
 
 
 @plan
+def some_of_a_sort():
+    return g.sort(buffer(8, 30, 2), 1, True, (1, 3))
+
+
+@plan
 def cat():
     x, y = buffer(4, 6), buffer(4, 6)
     return (g.cat([x, g.neg(y), buffer(4, 3)], 1),)

@@ -142,8 +142,9 @@ class TogetherRenderer(Renderer):
         self.line(f"let {swap} = {start}; {start} = {target}; {target} = {swap};")
         self.close()
         self.line("storageBarrier();")
-        self.open(f"for (var {at} = i32(lane); {lanes})")
-        self.line(f"let place = {buffer}[{start} + {at}];")
+        wanted = f"{at} < {sort.count}i; {at} += {self.workgroup}i"
+        self.open(f"for (var {at} = i32(lane); {wanted})")
+        self.line(f"let place = {buffer}[{start} + {sort.first}i + {at}];")
         if sort.indices is not None:
             element = f"b{self.bindings[sort.indices]}[{base} + {at} * {stride}]"
             self.line(f"{element} = place;")
