@@ -189,9 +189,8 @@ def _square() -> str:
                     let(f"shufflevector {pair}, <8 x i32> {vector_literal('i32', order)}")
                     for order in (first, second)
                 ]
-    for row, place in zip(rows, places, strict=True):
-        lines.append(f"  store {kind} {row}, ptr {place}, align 8")
-    # stores have no name of their own: they come last, so that numbers stay those of lines
+    for value, place in zip(rows, places, strict=True):
+        lines.append(f"  store {kind} {value}, ptr {place}, align 8")
     return "\n".join(lines)
 
 
