@@ -8,6 +8,7 @@ import numpy as np
 import pytest
 
 import flambeau as torch
+from flambeau.graph import numpy_reference as reference
 from flambeau.schedule import flush
 
 X = np.arange(24.0, dtype=np.float32).reshape(2, 3, 4)
@@ -167,3 +168,28 @@ def test_iteration_and_membership() -> None:
     assert 99.0 not in x
     with pytest.raises(TypeError, match="0-d"):
         iter(torch.tensor(1.0))
+
+
+@pytest.mark.parametrize("mode", ["set", "add", "max"])
+@pytest.mark.parametrize("width", [1, 5, 64, 100, 193, 1024, 1031])
+def test_rows_are_scattered_in_order(width: int, mode: str) -> None:
+    """Wide rows are cut into stretches, narrow ones are not; duplicates come in order."""
+    rng = np.random.default_rng(width)
+    target = rng.standard_normal((2, 7, width)).astype(np.float32)
+    value = rng.standard_normal((2, 40, width)).astype(np.float32)
+    places = rng.integers(0, 7, 40)
+    expected = reference.scatter((1, mode), (), target, places, value)
+    given = (torch.from_numpy(target), torch.from_numpy(places), torch.from_numpy(value))
+    put = {"set": torch.index_copy, "add": torch.index_add}
+    if mode == "max":
+        index = given[1].reshape(1, 40, 1).expand(2, 40, width)
+        found = given[0].scatter_reduce(1, index, given[2], "amax")
+    else:
+        found = put[mode](given[0], 1, given[1], given[2])
+    np.testing.assert_array_equal(found.numpy(), expected)
+
+
+def test_a_row_with_a_bad_number_is_not_written() -> None:
+    places = torch.tensor([0, 5, 1]) + torch.zeros(3, dtype=torch.int64)  # known later
+    with pytest.raises(IndexError, match="index 5 is out of bounds for dimension 0 with size 2"):
+        torch.zeros(2, 300).index_add(0, places, torch.ones(3, 300)).tolist()

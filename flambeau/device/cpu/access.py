@@ -313,7 +313,22 @@ class Access(ABC):
                 raise AssertionError("several lanes store into one element")
             self._store_scalar(buffer, dtype, address.base, operand, valid, combine)
             return
-        emitter = self.emitter
+        if valid is not None and valid.lanes == 1:
+            with self.emitter.branch(valid.name):
+                self._store_lanes(buffer, address, operand, None, lanes, combine)
+            return
+        self._store_lanes(buffer, address, operand, valid, lanes, combine)
+
+    def _store_lanes(
+        self,
+        buffer: int,
+        address: Address,
+        operand: Operand,
+        valid: Operand | None,
+        lanes: int,
+        combine: str | None,
+    ) -> None:
+        emitter, dtype = self.emitter, operand.dtype
         mask = self._mask(valid, lanes)
         name = emitter.spread(operand, lanes)
         run = address.step == 1

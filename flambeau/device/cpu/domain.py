@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
 from flambeau.device.cpu import micro
 from flambeau.device.cpu.choose import Choice, Run
 from flambeau.device.cpu.convert import access_type
 from flambeau.device.cpu.emit import INDEX, Operand, counting
-from flambeau.kernel.ir import Axis, Value
+from flambeau.kernel.ir import Axis, Check, Loop, Statement, Store, Value
 
 if TYPE_CHECKING:
     from flambeau.device.cpu.render import Renderer
@@ -17,12 +18,19 @@ CHUNK = 8192.0
 """Estimated work of one item: enough that its overhead does not count."""
 
 
+SWEPT = 64
+"""Elements of a row that an item of a sweep takes, at least, where there are several items."""
+
+
 def write(renderer: Renderer, choice: Choice) -> int:
     """Write the loops over the domain; returns the number of work items."""
     if choice.run is None:
         return _points(renderer, choice)
     if choice.turned:
         return _squares(renderer, choice, choice.run.axes[0])
+    loop = _swept(renderer.kernel.body)
+    if loop is not None:
+        return _sweep(renderer, choice, choice.run, loop)
     return _vectors(renderer, choice, choice.run)
 
 
@@ -120,6 +128,58 @@ def _vectors(renderer: Renderer, choice: Choice, run: Run) -> int:
             renderer.vector_tail(run, [], body)
     elif run.extent % run.count:
         renderer.vector_tail(run, [], body)
+    rows.close()
+    return items
+
+
+def _swept(body: Sequence[Statement]) -> Loop | None:
+    """The Loop that is all of a body, where its steps carry nothing from one to the next but what
+    they store: as in a scatter of rows."""
+    if len(body) != 1 or not isinstance(body[0], Loop):
+        return None
+    simple = all(isinstance(each, Store | Check) for each in body[0].body)
+    return body[0] if simple and all(axis.extent for axis in body[0].axes) else None
+
+
+def _sweep(renderer: Renderer, choice: Choice, run: Run, loop: Loop) -> int:
+    """Step by step of a Loop, each step along a stretch of what is in lanes.
+
+    Memory is walked row by row, and what a step looks up (an index) it looks up once for the
+    stretch. Every point of the domain still sees the steps in their order.
+    """
+    emitter = renderer.emitter
+    outer = [each for each in renderer.kernel.domain if each not in run.axes]
+    points = 1
+    for each in outer:
+        points *= each.extent
+    full = run.extent // run.count
+    parts = max(1, min(full, run.extent * run.inner // SWEPT, 8))
+    vectors = -(-full // parts)
+    parts = max(1, -(-full // max(vectors, 1)))
+    rows = _Rows(renderer, outer, parts, choice.cost / points / parts)
+    items = rows.open()
+    low = emitter.times(rows.part, vectors * run.count)
+    high: str | int = full * run.count
+    last = "true"
+    if parts > 1:
+        last = emitter.let(f"icmp eq i64 {rows.part}, {parts - 1}")
+        high = emitter.least(emitter.plus(low, vectors * run.count), high)
+
+    def body(carried: list[str]) -> list[str]:
+        renderer.statements(loop.body)
+        return []
+
+    def step(carried: list[str]) -> list[str]:
+        if full:
+            renderer.vector_loop(run, 0 if parts == 1 else low, high, [], body)
+        if run.extent % run.count and parts > 1:
+            with emitter.branch(last):
+                renderer.vector_tail(run, [], body)
+        elif run.extent % run.count:
+            renderer.vector_tail(run, [], body)
+        return carried
+
+    renderer.nest(loop.axes, [], step)
     rows.close()
     return items
 
