@@ -8,7 +8,7 @@ from typing import Any
 import llvmlite.binding as llvm
 import numpy as np
 import pytest
-from test_cpu_contraction import product_kernel, run_product, samples
+from test_cpu_contraction import product_kernel, run_graph, run_product, samples
 
 from flambeau.device.cpu import CpuDevice
 from flambeau.device.cpu.micro import module_text
@@ -99,3 +99,17 @@ def test_code_for_arm_compiles() -> None:
         module.triple = triple
         module.verify()
         assert machine.emit_object(module)[:4] == b"\x7fELF"
+
+
+@pytest.mark.skipif(not X86, reason="names x86 processors")
+def test_transformed_convolutions_on_lesser_processors() -> None:
+    here = CpuDevice()
+    if here.compiler.target.vector_bytes < 32:
+        pytest.skip("this processor has no AVX2")
+    arrays = samples(f32, (2, 40, 9, 11), (50, 40, 3, 3))
+    nodes = [placeholder(tensor_type(each.shape, f32)) for each in arrays]
+    result = build.conv("forward", *nodes, (1, 1), ((1, 1), (1, 1)), (1, 1), 1, ())
+    found = [run_graph(each, result, nodes, arrays) for each in (here, CpuDevice("haswell"))]
+    np.testing.assert_array_equal(*found)
+    oldest = run_graph(CpuDevice("x86-64"), result, nodes, arrays)
+    np.testing.assert_allclose(oldest, found[0], rtol=1e-5, atol=1e-4)

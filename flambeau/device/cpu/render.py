@@ -31,6 +31,8 @@ from flambeau.device.cpu.prepare import levels, prepared
 from flambeau.device.cpu.target import Target
 from flambeau.device.cpu.tiling import FEW_PARTS, MOST_PARTS, Tiling, cut, tiling
 from flambeau.device.cpu.values import Values
+from flambeau.device.cpu.winograd import Convolution, Cut, convolution_of, cut_of
+from flambeau.device.cpu.winograd_ir import WinogradRenderer
 from flambeau.graph import dtype as dtypes
 from flambeau.kernel.ir import Axis, Check, Fold, Kernel, Loop, Sort, Statement, Store
 from flambeau.kernel.tile import Contraction, tile
@@ -72,6 +74,9 @@ class Renderer:
         if contraction is not None:
             tiles = tiling(contraction, self.values, self.target)
         if contraction is not None and tiles is not None:
+            found = convolution_of(contraction, self.values)
+            if found is not None:
+                return self._winograd(name, contraction, (found, cut_of(found, self.target)))
             return self._contraction(name, contraction, tiles)
         self.entry()
         choice = self.chooser.domain()
@@ -98,6 +103,30 @@ class Renderer:
             arguments = (contraction, tiles, other.statement, count)
             ContractionRenderer(other.emitter, other.values, *arguments).write_finish()
             text += other.function(f"{name}_finish")
+            emitters.append(other.emitter)
+        return Rendered(
+            text + self.declarations(*emitters),
+            product.stages(name),
+            product.scratch,
+            product.shared,
+            tuple(sorted(product.imports)),
+        )
+
+    def _winograd(
+        self, name: str, contraction: Contraction, found: tuple[Convolution, Cut]
+    ) -> Rendered:
+        split = not found[1].inside
+        arguments = (contraction, found, self.statement, len(self.kernel.buffers))
+        self.entry(split)
+        product = WinogradRenderer(self.emitter, self.values, *arguments)
+        product.write()
+        text = self.function(name)
+        emitters = [self.emitter]
+        if split:
+            other = Renderer(self.kernel, self.target)
+            other.entry(split)
+            WinogradRenderer(other.emitter, other.values, *arguments).write_weights()
+            text += other.function(f"{name}_weights")
             emitters.append(other.emitter)
         return Rendered(
             text + self.declarations(*emitters),

@@ -143,12 +143,12 @@ def _best(
 ) -> tuple[Side, Side]:
     """The cheapest register tile and way to pack the columns."""
     best, chosen = None, None
-    for height, vectors in _shapes(lanes, registers):
+    for height, vectors in register_tiles(lanes, registers):
         left = _side(rows, len(rows[1]) <= 1, height, c, values, lanes)
         for run in (True, False) if len(columns[1]) > 1 else (True,):
             right = _side(columns, run, vectors * lanes, c, values, lanes)
             tiles = left.panels * right.panels
-            multiply = _multiplying(height, vectors)
+            multiply = multiplying(height, vectors)
             if vectors * lanes > 32:
                 multiply *= 1.1  # the panel of columns does not stay in the nearest cache
             cost = tiles * multiply + right.panels * right.width * _packing(right)
@@ -158,7 +158,7 @@ def _best(
     return chosen
 
 
-def _multiplying(height: int, vectors: int) -> float:
+def multiplying(height: int, vectors: int) -> float:
     """Cycles of one step of k in the micro-kernel."""
     return max(height * vectors / 2 + (height + vectors) / 4 + 1.0, 4.0)
 
@@ -200,7 +200,7 @@ def _shared_out(rows: Side, columns: Side, others: int, lanes: int) -> tuple[Sid
     if others * rows.blocks * columns.blocks >= 16:
         return rows, columns
     best, chosen = None, (rows, columns)
-    multiply = _multiplying(rows.width, columns.width // lanes)
+    multiply = multiplying(rows.width, columns.width // lanes)
     for down in range(rows.blocks, min(rows.blocks + 2, rows.panels) + 1):
         left = replace(rows, block=-(-rows.panels // down))
         for across in range(columns.blocks, min(columns.blocks + 6, columns.panels) + 1):
@@ -235,7 +235,7 @@ def _columns_are_m(c: Contraction, values: Values) -> bool:
 
 
 @lru_cache(maxsize=8)
-def _shapes(lanes: int, registers: int) -> list[tuple[int, int]]:
+def register_tiles(lanes: int, registers: int) -> list[tuple[int, int]]:
     """(rows, vectors) of register tiles that leave room for operands."""
     found = []
     for vectors in (1, 2, 4):
