@@ -131,10 +131,7 @@ def _turn(name: str, kind: str, lanes: int, rows: int, fetched: bool) -> str:
 
 
 def transpose(emitter: Emitter, kind: str, lanes: int, rows: int, fetched: bool) -> list[str]:
-    """Load a square of lanes × lanes elements (its first `rows` rows count) and turn it.
-
-    log2(lanes) rounds; each interleaves row i with row i + lanes/2.
-    """
+    """Load a square of lanes × lanes elements (its first `rows` rows count) and turn it."""
     whole = f"<{lanes} x {kind}>"
     names = []
     for row in range(lanes):
@@ -148,7 +145,14 @@ def transpose(emitter: Emitter, kind: str, lanes: int, rows: int, fetched: bool)
             align = 4
         place = emitter.let(f"getelementptr {kind}, ptr %square, i64 {at}")
         names.append(emitter.let(f"load {whole}, ptr {place}, align {align}"))
-    half = lanes // 2
+    return turned(emitter, kind, names)
+
+
+def turned(emitter: Emitter, kind: str, names: list[str]) -> list[str]:
+    """A square of vectors, transposed: log2(lanes) rounds, of which each interleaves row i with
+    row i + lanes/2."""
+    lanes = len(names)
+    whole, half = f"<{lanes} x {kind}>", lanes // 2
     low = ", ".join(f"i32 {n // 2 + (lanes if n % 2 else 0)}" for n in range(lanes))
     high = ", ".join(f"i32 {n // 2 + half + (lanes if n % 2 else 0)}" for n in range(lanes))
     for _ in range(lanes.bit_length() - 1):

@@ -26,6 +26,8 @@ from flambeau.kernel.tile import Contraction
 PLACES = 16
 """Of a tile, and so matrix products."""
 
+TAPS = 9
+
 DEPTH = 32
 """Channels that are summed at once. Shorter sums round less: with this many the error is that of
 the sum in the definition's order, and about PyTorch's."""
@@ -123,7 +125,7 @@ def convolution_of(c: Contraction, values: Values) -> Convolution | None:
         return None
     y, x = c.n[-2:]
     sides = prod(2 * -(-axis.extent // 2) for axis in (y, x))
-    if 9 * y.extent * x.extent < SAVED * 4 * sides:
+    if TAPS * y.extent * x.extent < SAVED * 4 * sides:
         return None
     constant, terms = linear_terms(c.b.args[0])
     steps = {atom.payload: step for atom, step in terms if atom.op == "axis"}

@@ -15,16 +15,12 @@ from dataclasses import dataclass
 
 from flambeau.device.cpu import micro
 from flambeau.device.cpu.elementwise import with_offsets
-from flambeau.device.cpu.emit import INDEX, Emitter, Operand, Stage, float_literal
+from flambeau.device.cpu.emit import INDEX, Emitter, Operand, Stage
 from flambeau.device.cpu.values import Values
 from flambeau.device.cpu.winograd import DEPTH, PLACES, Convolution, Cut, Window
+from flambeau.device.cpu.winograd_weights import TURNED, WIDE, WeightTransform, lanes_before
 from flambeau.kernel.ir import Statement
 from flambeau.kernel.tile import Contraction
-
-WIDE = 16
-"""Rows of weights that are transformed at once: no register tile has more rows."""
-
-HALF = float_literal(0.5)
 
 Names = Sequence[str]
 
@@ -66,13 +62,17 @@ class WinogradRenderer:
             PLACES * self.place_size if cut.inside else 0,
             PLACES * cut.rows * cut.width + WIDE,
             2 * cut.piece + 2,
+            TURNED,
         ]
         self.offsets: list[int] = []
         self.scratch = 0
         for size in sizes:
             self.offsets.append(self.scratch)
             self.scratch += -(-size * 4 // 64) * 64
-        self.imports = {micro.micro_name("float", cut.rows, cut.vectors, cut.lanes)}
+        self.imports = {
+            micro.micro_name("float", cut.rows, cut.vectors, cut.lanes),
+            *self._weight_transform("").imports,
+        }
 
     @property
     def shared(self) -> int:
@@ -97,7 +97,8 @@ class WinogradRenderer:
         places = [
             emitter.let(f"getelementptr i8, ptr %scratch, i64 {offset}") for offset in self.offsets
         ]
-        self.tiles, self.weights, self.products, self.zeros = places
+        self.tiles, self.weights, self.products, self.zeros, room = places
+        transform = self._weight_transform(room)
         self._clear(self.zeros, 2 * cut.piece + 2)
         first = emitter.rest("%begin", cut.row_panels)
         end = emitter.rest(emitter.plus("%end", cut.row_panels - 1), cut.row_panels)
@@ -116,7 +117,7 @@ class WinogradRenderer:
         rows = emitter.open_loop(low, high)
         weights = self.weights
         if cut.inside:
-            self._transform_weights(rows.index, weights)
+            transform.write(rows.index, weights)
         else:
             at = emitter.times(rows.index, PLACES * self.place_size)
             weights = emitter.element("float", self.weights_at, at)
@@ -130,10 +131,17 @@ class WinogradRenderer:
     def write_weights(self) -> None:
         """The body of the stage that transforms the weights for all."""
         emitter = self.emitter
+        room = emitter.let(f"getelementptr i8, ptr %scratch, i64 {self.offsets[-1]}")
+        transform = self._weight_transform(room)
         loop = emitter.open_loop("%begin", "%end")
         at = emitter.times(loop.index, PLACES * self.place_size)
-        self._transform_weights(loop.index, emitter.element("float", self.weights_at, at))
+        transform.write(loop.index, emitter.element("float", self.weights_at, at))
         emitter.close_loop(loop)
+
+    def _weight_transform(self, room: str) -> WeightTransform:
+        return WeightTransform(
+            self.emitter, self.values, self.convolution, self.cut.rows, self.place_size, room
+        )
 
     def _tiles_of(self, panel: str) -> str:
         at = self.emitter.times(panel, PLACES * self.panel_size)
@@ -155,51 +163,6 @@ class WinogradRenderer:
 
     def _subtract(self, kind: str, x: str, y: str) -> str:
         return self.emitter.let(f"fsub {kind} {x}, {y}")
-
-    # weights
-
-    def _transform_weights(self, panel: str, target: str) -> None:
-        """A panel of weights: its rows in lanes, channel by channel."""
-        emitter, values, found = self.emitter, self.values, self.convolution
-        kind = f"<{WIDE} x float>"
-        first = emitter.times(panel, self.cut.rows)
-        left = emitter.let(f"sub nsw i64 {found.m.extent}, {first}")
-        emitter.push()
-        emitter.push(WIDE, self._mask(left, WIDE))
-        values.bind(found.m, with_offsets(first, range(WIDE)))
-        loop = emitter.open_loop(0, found.channel.extent, 1, (), WIDE, emitter.mask)
-        values.bind(found.channel, Operand(loop.index, INDEX))
-        taps = [[self._tap(y, x) for x in range(3)] for y in range(3)]
-        columns = [self._weights_line(kind, [taps[y][x] for y in range(3)]) for x in range(3)]
-        at = emitter.times(loop.index, self.cut.rows)
-        for y in range(4):
-            line = self._weights_line(kind, [columns[x][y] for x in range(3)])
-            for x in range(4):
-                offset = emitter.plus(at, (4 * y + x) * self.place_size)
-                place = emitter.element("float", target, offset)
-                emitter.line(f"store {kind} {line[x]}, ptr {place}, align 4")
-        emitter.close_loop(loop)
-        emitter.pop()
-        emitter.pop()
-
-    def _tap(self, y: int, x: int) -> str:
-        """The weights, of some rows and one channel, that multiply this place of a square."""
-        emitter, found = self.emitter, self.convolution
-        emitter.push()
-        for window, place in ((found.y, y), (found.x, x)):
-            self.values.bind(window.tap, Operand(str(window.tap_at(place)), INDEX))
-        name = emitter.spread(self.values.value(found.weight), WIDE)
-        emitter.pop()
-        return name
-
-    def _weights_line(self, kind: str, taps: Names) -> list[str]:
-        """g0, (g0 + g1 + g2) / 2, (g0 - g1 + g2) / 2, g2."""
-        ends = self._add(kind, taps[0], taps[2])
-        halves = [
-            self.emitter.let(f"fmul {kind} {each}, splat (float {HALF})")
-            for each in (self._add(kind, ends, taps[1]), self._subtract(kind, ends, taps[1]))
-        ]
-        return [taps[0], *halves, taps[2]]
 
     # pieces of rows of tiles
 
@@ -237,20 +200,12 @@ class WinogradRenderer:
 
     def _mask(self, count: str, lanes: int, past: str | None = None) -> str:
         """The lanes before `count`, and from lane `past` on."""
-        emitter = self.emitter
-        kind = f"<{lanes} x i32>"
-        numbers = "<" + ", ".join(f"i32 {lane}" for lane in range(lanes)) + ">"
-
-        def lanes_before(name: str) -> str:
-            name = emitter.least(self._most(name, 0), lanes)
-            whole = emitter.splat("i32", emitter.let(f"trunc i64 {name} to i32"), lanes)
-            return emitter.let(f"icmp slt {kind} {numbers}, {whole}")
-
-        mask = lanes_before(count)
+        mask = lanes_before(self.emitter, count, lanes)
         if past is None:
             return mask
-        out = emitter.let(f"xor <{lanes} x i1> {lanes_before(past)}, splat (i1 true)")
-        return emitter.let(f"and <{lanes} x i1> {mask}, {out}")
+        before = lanes_before(self.emitter, past, lanes)
+        out = self.emitter.let(f"xor <{lanes} x i1> {before}, splat (i1 true)")
+        return self.emitter.let(f"and <{lanes} x i1> {mask}, {out}")
 
     # tiles
 
