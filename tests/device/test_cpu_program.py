@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import ctypes
 import gc
 import multiprocessing
 import os
@@ -17,9 +18,9 @@ import numpy as np
 import pytest
 
 from flambeau import config
-from flambeau.device.cpu import CpuDevice
+from flambeau.device.cpu import CpuDevice, worker_ir
 from flambeau.device.cpu.compile import STATISTICS
-from flambeau.device.cpu.memory import rounded_size
+from flambeau.device.cpu.memory import new_block, rounded_size
 from flambeau.device.host import HOST_FUNCTIONS, register_host
 from flambeau.graph import dtype as dtypes
 from flambeau.graph.node import tensor_type
@@ -130,6 +131,64 @@ def test_threads_can_be_changed_often(device: Any) -> None:
             np.testing.assert_array_equal(device.to_numpy(result), expected)
     with pytest.raises(RuntimeError, match="positive"):
         device.runtime.set_threads(0)
+
+
+def test_nobody_waits_for_a_thread_that_does_not_come(device: Any) -> None:
+    """The state of two threads, of which one was never started: the other does all of the work."""
+    n, length = 200000, 7
+    executable = device.compile(chain(n, length))
+    x = np.random.default_rng(0).random(n, np.float32)
+    runtime = device.runtime
+    address, owner = new_block(worker_ir.state_bytes(2))
+    ctypes.memset(address, 0, worker_ir.state_bytes(2))
+    for offset, value in ((0, 1), (144, 1), (192, 2)):  # closed, serial numbers from 1, threads
+        ctypes.c_int64.from_address(address + offset).value = value
+    runtime.set_threads(2)
+    runtime.state = address
+    try:
+        for _ in range(50):
+            (result,) = executable.run([upload(device, x)], [])
+            np.testing.assert_array_equal(device.to_numpy(result), chained(x, length))
+    finally:
+        runtime.state = 0
+        del owner
+
+
+def test_more_threads_than_cores_and_changing_programs(device: Any) -> None:
+    """Workers come late all the time; jobs whose programs are gone are not read any more."""
+    device.runtime.set_threads(8)
+    for size in range(40):
+        n = 150000 + 1000 * size
+        executable = device.compile(chain(n, 5))
+        x = np.random.default_rng(size).random(n, np.float32)
+        for _ in range(5):
+            (result,) = executable.run([upload(device, x)], [])
+            np.testing.assert_array_equal(device.to_numpy(result), chained(x, 5))
+    assert len(device.runtime.retired) <= 40
+    gc.collect()
+    device.runtime.stop()
+    device.runtime.bury()
+    assert not device.runtime.retired
+
+
+def test_more_independent_launches_than_there_are_claims(device: Any) -> None:
+    n, count = 50000, 3 * worker_ir.SLOTS + 5
+    kernel = scale(n, 0.5)
+    of = tensor_type((n,), f32)
+    slots = [Slot(of, "input"), *[Slot(of, "output") for _ in range(count)]]
+    launches: list[Any] = [
+        Launch(kernel, (0, number + 1), independent=True) for number in range(count)
+    ]
+    program = Program(slots, launches, (), (0,), tuple(range(1, count + 1)), 0)
+    executable = device.compile(program)
+    x = np.random.default_rng(0).random(n, np.float32)
+    for threads in (1, 2, 5):
+        device.runtime.set_threads(threads)
+        for _ in range(3):
+            for result in executable.run([upload(device, x)], []):
+                np.testing.assert_array_equal(
+                    device.to_numpy(result), x * np.float32(0.5) + np.float32(1)
+                )
 
 
 def test_python_threads_may_run_programs_at_once(device: Any) -> None:

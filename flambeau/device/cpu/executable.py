@@ -24,6 +24,11 @@ if TYPE_CHECKING:
 WAKE = 30000.0
 """A program of less estimated work than this is not worth waking threads."""
 
+PIECE = 200000.0
+"""Estimated work of so much is cut off a thread's range at once, for others to take over."""
+
+MOST_PIECES = 8
+
 Errors = dict[int, tuple[str, str, Location | None]]
 
 
@@ -62,7 +67,7 @@ class CpuLaunch:
 class Segment:
     """Launches between two host calls: one job of worker_ir.py, with a row for every stage."""
 
-    __slots__ = ("job", "keep", "rows", "threaded")
+    __slots__ = ("job", "keep", "retired", "rows", "threaded")
 
     def __init__(
         self,
@@ -74,11 +79,13 @@ class Segment:
     ) -> None:
         self.rows: list[CpuLaunch] = []
         self.keep: list[Any] = []
+        self.retired: list[tuple[int, list[Any]]] | None = None  # where its memory goes in the end
         stages = [stage for each in launches for stage in each.code.stages]
         self.threaded = sum(each.cost for each in stages if each.parallel) >= WAKE
         numbers: list[int] = []
         together = False  # whether threads have run apart since the last barrier
         order = False  # whether launches since then rely on their order on one thread
+        since = 0  # how many launches there were since then
         for each in launches:
             slots = [place[slot] for slot in each.slots] + [shared] * (each.code.shared > 0)
             slots_at, picks_at = self._numbers(slots), self._numbers(each.scalars)
@@ -87,14 +94,21 @@ class Segment:
             for stage in each.code.stages:
                 parallel = self.threaded and stage.parallel
                 barrier = (after or order) and (parallel or together)
+                barrier = barrier or since == worker_ir.SLOTS
+                since = 1 if barrier else since + 1
                 order = (after or order) and not barrier
                 together = parallel or (together and not barrier)
                 after = True
                 flags = worker_ir.PARALLEL * parallel | worker_ir.BARRIER * barrier
                 numbers += [stage.address, stage.items, flags, slots_at, len(slots)]
-                numbers += [picks_at, len(each.scalars)]
+                pieces = max(1, min(MOST_PIECES, int(stage.cost / PIECE)))
+                numbers += [picks_at, len(each.scalars), pieces]
                 self.rows.append(each)
         self.job = self._numbers([self._numbers(numbers), len(self.rows), table, scalars, 0])
+
+    def __del__(self) -> None:
+        if self.retired is not None:  # workers have seen it: see Runtime.bury
+            self.retired.append((self.job, self.keep))
 
     def _numbers(self, values: Sequence[int]) -> int:
         array = (ctypes.c_int64 * max(1, len(values)))(*values)
@@ -217,6 +231,9 @@ class CpuExecutable(base.Executable):
         ctypes.c_int64.from_address(segment.job + 32).value = runtime.records
         state = runtime.start() if segment.threaded else 0
         if state:
+            segment.retired = runtime.retired
+            if runtime.retired:
+                runtime.bury()
             failed = runtime.run_together(segment.job, state)
         else:
             failed = runtime.run_alone(segment.job)

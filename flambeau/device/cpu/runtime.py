@@ -7,7 +7,7 @@ import ctypes
 import os
 import platform
 import threading
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from flambeau import config
 from flambeau.device.cpu import worker_ir
@@ -56,6 +56,7 @@ class Runtime:
         self._room = 0
         self._kept: list[Block] = []
         self._state_block: Block | None = None
+        self.retired: list[tuple[int, list[Any]]] = []  # jobs that are gone, and their memory
 
     def set_threads(self, wanted: int) -> None:
         """Use this many threads from the next run on. Raises RuntimeError below 1."""
@@ -70,8 +71,9 @@ class Runtime:
         """The workers' state, with workers running; 0 where one thread is all there is."""
         if self.state or self.threads == 1:
             return self.state
-        block = new_block(worker_ir.STATE_BYTES)
-        ctypes.memset(block[0], 0, worker_ir.STATE_BYTES)
+        size = worker_ir.state_bytes(self.threads)
+        block = new_block(size)
+        ctypes.memset(block[0], 0, size)
         started = int(self._start(block[0], self.threads))
         self._state_block = block
         if started == 1:
@@ -87,6 +89,17 @@ class Runtime:
             if self.state:
                 self._stop(self.state)
                 self.state = 0
+                self.retired.clear()
+
+    def bury(self) -> None:
+        """Free the memory of jobs that are gone, but for those that a late worker may still be
+        reading. No job runs: nobody begins to read one."""
+        reading = {
+            ctypes.c_int64.from_address(self.state + worker_ir.READING + 64 * number).value
+            for number in range(self.threads)
+            if self.state
+        }
+        self.retired[:] = [each for each in self.retired if each[0] in reading]
 
     def _forked(self) -> None:
         """A child process has no workers, and nobody who holds the lock."""
@@ -117,12 +130,12 @@ class Runtime:
 
     def first_error(self, threads: int) -> tuple[int, int, int]:
         """(launch, code, detail) of the first error of a run that reported one."""
-        found: list[tuple[int, int, int, int]] = []
+        found: list[tuple[int, int, int]] = []
         for number in range(threads):
-            code, detail, launch = (ctypes.c_int64 * 3).from_address(
+            code, detail, place = (ctypes.c_int64 * 3).from_address(
                 self.records + number * worker_ir.RECORD_BYTES
             )
             if code:
-                found.append((launch, number, code, detail))
-        launch, _, code, detail = min(found)
-        return launch, code, detail
+                found.append((place, code, detail))
+        place, code, detail = min(found)
+        return place >> 40, code, detail
