@@ -247,7 +247,7 @@ def test_tiles_fit_the_registers_and_cover_the_result(
 
 def test_the_order_of_the_sum_depends_on_k_alone() -> None:
     cuts = {
-        (t.split, t.chunk, t.chunks)
+        (t.split, t.inner)
         for m, n in ((64, 64), (7, 900), (500, 32))
         for target in TARGETS.values()
         for t in [tiles(m, n, 1111, target)]

@@ -15,8 +15,8 @@ import llvmlite
 import llvmlite.binding as llvm
 
 from flambeau.device.cache import disk_cache
+from flambeau.device.cpu import few, micro
 from flambeau.device.cpu.emit import Rendered
-from flambeau.device.cpu.micro import module_text
 from flambeau.device.cpu.render import render
 from flambeau.device.cpu.target import target_of
 from flambeau.kernel.ir import Kernel
@@ -205,7 +205,9 @@ class Compiler:
         """The address of a function that kernels share."""
         found = self._micros.get(name)
         if found is None:
-            addresses = self.functions(module_text(name, self.target.fused), [name])
+            writer = few if name.split("_")[0] in few.FEW else micro
+            text = writer.module_text(name, self.target.fused)
+            addresses = self.functions(text, [name])
             found = self._micros[name] = addresses[name]
         return found
 

@@ -10,8 +10,8 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
-from flambeau.device.cpu import micro
-from flambeau.device.cpu.choose import Run, bind_run
+from flambeau.device.cpu import few, micro
+from flambeau.device.cpu.choose import Run, bind_run, factor
 from flambeau.device.cpu.emit import (
     INDEX,
     Emitter,
@@ -53,11 +53,12 @@ class ContractionRenderer:
         t = tiling
         self.rows = Panels(emitter, values, t.rows, contraction.k[-1])
         self.columns = Panels(emitter, values, t.columns, contraction.k[-1])
-        self.stride = t.columns.block * t.columns.width if t.blocks > 1 else t.columns.width
+        whole = t.blocks > 1 or t.direct  # a tile is the whole item's, else one pair of panels'
+        self.stride = t.columns.block * t.columns.width if whole else t.columns.width
         sizes = [
             t.rows.block * t.rows.width * t.depth,
-            t.columns.block * t.columns.width * t.depth,
-            (t.rows.block if t.blocks > 1 else 1) * t.rows.width * self.stride,
+            0 if t.direct else t.columns.block * t.columns.width * t.depth,
+            (t.rows.block if whole else 1) * t.rows.width * self.stride,
             t.lanes * t.lanes,
         ]
         self.tile_size = sizes[2]
@@ -96,7 +97,10 @@ class ContractionRenderer:
         steps = 1.0
         for axis in c.k:
             steps *= axis.extent
-        first = Stage(symbol, self.tiles * (t.parts if t.shared else 1), points * steps / 50)
+        cost = points * steps / 50
+        if t.direct:
+            cost += points * steps / (t.rows.width * t.rows.panels) / 8
+        first = Stage(symbol, self.tiles * (t.parts if t.shared else 1), cost)
         if not t.shared:
             return (first,)
         second = Stage(f"{symbol}_finish", self.tiles * t.rows.block, points * t.parts / 8)
@@ -104,7 +108,9 @@ class ContractionRenderer:
 
     def micro_name(self) -> str:
         t = self.tiling
-        return micro.micro_name(t.kind, t.rows.width, t.vectors, t.lanes)
+        if t.direct:
+            return few.name_of(t.direct, t.kind, t.rows.width * t.rows.panels, t.lanes, t.chains)
+        return micro.micro_name(t.kind, t.rows.width, t.vectors, t.lanes, t.chains)
 
     def write(self) -> None:
         """The function's body, after its entry. Where k is split it leaves partial sums."""
@@ -147,10 +153,10 @@ class ContractionRenderer:
         deep = emitter.open_loop(low_block, high_block)
         block = deep.index if t.blocks > 1 else "0"
         low, high, depth = self._bind_block(block)
-        for panels, packed, first, count in (
-            (self.columns, self.packed_columns, ends[2], ends[3]),
-            (self.rows, self.packed_rows, ends[0], ends[1]),
-        ):
+        packing = [(self.rows, self.packed_rows, ends[0], ends[1])]
+        if not t.direct:
+            packing.insert(0, (self.columns, self.packed_columns, ends[2], ends[3]))
+        for panels, packed, first, count in packing:
             each = emitter.open_loop(0, count)
             number = emitter.plus(first, each.index)
             start = emitter.times(each.index, panels.side.width * t.depth)
@@ -164,7 +170,10 @@ class ContractionRenderer:
         if t.parts > 1:
             again = emitter.let(f"icmp ne i64 {block}, {low_block}")
             more = emitter.let(f"zext i1 {again} to i64")
-        self._multiply(block, more, depth, tile, ends)
+        if t.direct:
+            self._multiply_in_place(tile, ends)
+        else:
+            self._multiply(block, more, depth, tile, ends)
         emitter.close_loop(deep)
 
     def write_finish(self) -> None:
@@ -325,6 +334,11 @@ class ContractionRenderer:
         emitter, t, width = self.emitter, self.tiling, panels.side.width
 
         def body(position: str, _: int) -> None:
+            if width == 1:
+                panels.bind_one(panel, "0")
+                name = emitter.spread(self.values.value(panels.side.value), t.lanes)
+                self._put(name, t.lanes, place, position)
+                return
             for start in range(0, width, t.lanes):
                 wide = min(t.lanes, width - start)
                 if emitter.mask is None and panels.step is not None:
@@ -401,6 +415,28 @@ class ContractionRenderer:
                 self._epilogue(tile, row, emitter.plus(first_column, outer.index))
         emitter.close_loop(inner)
         emitter.close_loop(outer)
+
+    def _multiply_in_place(self, tile: str, ends: Ends) -> None:
+        """All columns of the item, from where they lie, and the epilogue."""
+        emitter, t, values = self.emitter, self.tiling, self.values
+        value, (k,) = t.columns.value, self.contraction.k
+        column = next(axis for axis in t.columns.axes if axis.extent > 1)
+        emitter.push()
+        first = emitter.times(ends[2], t.columns.width)
+        values.bind(column, Operand(first, INDEX))
+        values.bind(k, Operand("0", INDEX))
+        address = values.address(value.args[0])
+        source = values.pointer(value.payload, value.dtype, address.base)
+        step = factor(value.args[0], k if t.direct == "across" else column, values)
+        count = emitter.times(ends[3], t.columns.width)
+        count = emitter.least(count, emitter.minus(column.extent, first))
+        arguments = [("i64", str(k.extent)), ("i64", str(t.inner)), ("ptr", self.packed_rows)]
+        arguments += [("ptr", source), ("i64", str(step)), ("ptr", tile), ("i64", str(self.stride))]
+        emitter.call(self.micro_name(), "void", [*arguments, ("i64", count)])
+        emitter.pop()
+        rows = emitter.open_loop(0, ends[1])
+        self._finish_row(tile, rows.index, ends)
+        emitter.close_loop(rows)
 
     def _epilogue(self, tile: str, row_panel: str, column_panel: str) -> None:
         """The kernel's other statements on a tile: row by row, with the columns in lanes."""

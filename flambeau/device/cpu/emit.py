@@ -102,7 +102,7 @@ class OpenLoop:
 
     __slots__ = ("carried", "high", "index", "inits", "label", "low", "scope", "step", "types")
 
-    def __init__(self, label: str, low: str | int, high: str | int, step: int) -> None:
+    def __init__(self, label: str, low: str | int, high: str | int, step: str | int) -> None:
         self.label = label
         self.low = low
         self.high = high
@@ -258,7 +258,7 @@ class Emitter:
         self,
         low: str | int,
         high: str | int,
-        step: int = 1,
+        step: str | int = 1,
         carried: Sequence[tuple[str, str]] = (),
         lanes: int | None = None,
         mask: str | None = None,

@@ -2,11 +2,12 @@
 
 The micro-kernel: one tile of registers, operands packed.
 
-    void micro_<type>_<rows>_<vectors>_<lanes>(i64 k, ptr a, ptr b, ptr c, i64 stride, i64 more)
+    void micro_<type>_<rows>_<vectors>_<lanes>_<chains>(
+        i64 k, ptr a, ptr b, ptr c, i64 stride, i64 more)
 
-computes tile = Σ a[i, row] · b[i, column] for i < k, in order, with a packed as [k][rows] and b as
-[k][vectors · lanes], and writes it to c (`stride` elements from row to row), or adds it to what
-is there where `more` is not 0.
+computes tile = Σ a[i, row] · b[i, column] for i < k, chain by chain (order.CHAINS), with a packed
+as [k][rows] and b as [k][vectors · lanes], and writes it to c (`stride` elements from row to row),
+or adds it to what is there where `more` is not 0.
 
 Turning: a square of lanes × lanes elements, of whose rows the first `rows` count, transposed.
 
@@ -23,8 +24,8 @@ from __future__ import annotations
 from flambeau.device.cpu.emit import Emitter, vector_type
 
 
-def micro_name(kind: str, rows: int, vectors: int, lanes: int) -> str:
-    return f"micro_{kind}_{rows}_{vectors}_{lanes}"
+def micro_name(kind: str, rows: int, vectors: int, lanes: int, chains: int) -> str:
+    return f"micro_{kind}_{rows}_{vectors}_{lanes}_{chains}"
 
 
 def turn_name(kind: str, lanes: int, rows: int) -> str:
@@ -41,16 +42,19 @@ def module_text(name: str, fused: bool) -> str:
     if what != "micro":
         lanes, count = map(int, numbers)
         return _turn(name, kind, lanes, count, fetched=what == "fetch")
-    rows, vectors, lanes = map(int, numbers)
-    return _Micro(kind, rows, vectors, lanes, fused).text(name)
+    rows, vectors, lanes, chains = map(int, numbers)
+    return _Micro(kind, rows, vectors, lanes, chains, fused).text(name)
 
 
 class _Micro:
-    def __init__(self, kind: str, rows: int, vectors: int, lanes: int, fused: bool) -> None:
+    def __init__(
+        self, kind: str, rows: int, vectors: int, lanes: int, chains: int, fused: bool
+    ) -> None:
         self.kind = kind
         self.rows = rows
         self.vectors = vectors
         self.lanes = lanes
+        self.chains = chains
         self.type = vector_type(kind, lanes)
         self.bytes = 4 if kind == "float" else 8
         self.emitter = Emitter(fused)
@@ -59,13 +63,28 @@ class _Micro:
         emitter = self.emitter
         zero = "zeroinitializer" if self.lanes > 1 else "0.0"
         tiles = self.rows * self.vectors
-        loop = emitter.open_loop("0", "%k", 1, [(self.type, zero)] * tiles)
-        sums = emitter.close_loop(loop, self._step(loop.index, loop.carried))
         more = emitter.let("icmp ne i64 %more, 0")
-        with emitter.branch(more):
-            self._write(sums, add=True)
-            emitter.line("ret void\n" + f"dead{emitter.number()}:")
-        self._write(sums, add=False)
+        place, stride = "%c", "%stride"
+        if self.chains > 1:  # where more is wanted, the block's sum is made elsewhere
+            own = emitter.let(f"alloca {self.type}, i64 {tiles}, align 64")
+            place = emitter.let(f"select i1 {more}, ptr {own}, ptr %c")
+            width = self.vectors * self.lanes
+            stride = emitter.let(f"select i1 {more}, i64 {width}, i64 %stride")
+        chain = emitter.open_loop(0, self.chains)
+        steps = [(self.type, zero)] * tiles
+        loop = emitter.open_loop(chain.index, "%k", self.chains, steps)
+        sums = emitter.close_loop(loop, self._step(loop.index, loop.carried))
+        later = more
+        if self.chains > 1:
+            later = emitter.let(f"icmp ne i64 {chain.index}, 0")
+        with emitter.branch(later):
+            self._write(sums, place, stride, add=True)
+        with emitter.branch(emitter.let(f"xor i1 {later}, true")):
+            self._write(sums, place, stride, add=False)
+        emitter.close_loop(chain)
+        if self.chains > 1:
+            with emitter.branch(more):
+                self._write(self._read(place, stride), "%c", "%stride", add=True)
         lines = "\n".join(emitter.scopes[0].lines)
         arguments = "i64 %k, ptr noalias %a, ptr noalias %b, ptr noalias %c, i64 %stride, i64 %more"
         declarations = "\n".join(emitter.declarations)
@@ -94,20 +113,27 @@ class _Micro:
                 result.append(emitter.fma(kind, self.lanes, spread, columns[vector], old))
         return result
 
-    def _write(self, sums: list[str], add: bool) -> None:
-        emitter = self.emitter
+    def _places(self, base: str, stride: str) -> list[str]:
+        """Where the vectors of a tile lie, row by row."""
+        emitter, found = self.emitter, []
         for row in range(self.rows):
-            start = emitter.let(f"mul nsw i64 %stride, {row}")
-            line = emitter.let(f"getelementptr {self.kind}, ptr %c, i64 {start}")
-            for vector in range(self.vectors):
-                place = emitter.let(
-                    f"getelementptr {self.kind}, ptr {line}, i64 {vector * self.lanes}"
-                )
-                total = sums[row * self.vectors + vector]
-                if add:
-                    old = emitter.let(f"load {self.type}, ptr {place}, align {self.bytes}")
-                    total = emitter.let(f"fadd {self.type} {old}, {total}")
-                emitter.line(f"store {self.type} {total}, ptr {place}, align {self.bytes}")
+            start = emitter.let(f"mul nsw i64 {stride}, {row}")
+            line = emitter.let(f"getelementptr {self.kind}, ptr {base}, i64 {start}")
+            steps = range(0, self.vectors * self.lanes, self.lanes)
+            found += [emitter.element(self.kind, line, step) for step in steps]
+        return found
+
+    def _read(self, base: str, stride: str) -> list[str]:
+        read = f"load {self.type}, ptr %s, align {self.bytes}"
+        return [self.emitter.let(read % place) for place in self._places(base, stride)]
+
+    def _write(self, sums: list[str], base: str, stride: str, add: bool) -> None:
+        emitter = self.emitter
+        for total, place in zip(sums, self._places(base, stride), strict=True):
+            if add:
+                old = emitter.let(f"load {self.type}, ptr {place}, align {self.bytes}")
+                total = emitter.let(f"fadd {self.type} {old}, {total}")
+            emitter.line(f"store {self.type} {total}, ptr {place}, align {self.bytes}")
 
 
 def _turn(name: str, kind: str, lanes: int, rows: int, fetched: bool) -> str:

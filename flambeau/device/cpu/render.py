@@ -27,9 +27,10 @@ from flambeau.device.cpu.emit import (
     mask_literal,
     vector_type,
 )
+from flambeau.device.cpu.order import FEW_PARTS, MOST_PARTS, chains, cut
 from flambeau.device.cpu.prepare import levels, prepared
 from flambeau.device.cpu.target import Target
-from flambeau.device.cpu.tiling import FEW_PARTS, MOST_PARTS, Tiling, cut, tiling
+from flambeau.device.cpu.tiling import Tiling, tiling
 from flambeau.device.cpu.values import Values
 from flambeau.device.cpu.winograd import Convolution, Cut, convolution_of, cut_of
 from flambeau.device.cpu.winograd_ir import WinogradRenderer
@@ -379,7 +380,7 @@ class Renderer:
         return Operand(name, fold.dtype, lanes)
 
     def _blocked_sum(self, fold: Fold, lanes: int, kind: str, zero: str) -> str:
-        """A sum of products in the order, and with the roundings, of contraction.py."""
+        """A sum of products in the order, and with the roundings, of order.py."""
         values, emitter = self.values, self.emitter
         register = REGISTER_TYPES[fold.dtype.name]
         steps = [axis for axis in fold.axes if axis.extent > 1]
@@ -390,9 +391,10 @@ class Renderer:
 
         if not steps:  # one product
             return self.nest(fold.axes, [(kind, zero)], product)[0]
-        number, chunk, chunks, _, blocks = cut([axis.extent for axis in steps])
-        axis = steps[number]
-        if blocks == 1:
+        extents = [axis.extent for axis in steps]
+        number, chunk, pieces, _, blocks = cut(extents)
+        axis, count = steps[number], chains(extents)
+        if blocks == 1 and count == 1:
             return self.nest(steps, [(kind, zero)], product, unroll=True)[0]
 
         def add(loop: OpenLoop, part: str) -> str:
@@ -401,13 +403,15 @@ class Renderer:
 
         def over_blocks(first: str | int, last: str | int) -> str:
             outer = emitter.open_loop(first, last, 1, [(kind, zero)])
-            values.decode(steps[:number], emitter.rest(outer.index, chunks))
-            low = emitter.times(emitter.part(outer.index, chunks), chunk)
+            values.decode(steps[:number], emitter.rest(outer.index, pieces))
+            low = emitter.times(emitter.part(outer.index, pieces), chunk)
             high = emitter.least(emitter.plus(low, chunk), axis.extent)
-            inner = emitter.open_loop(low, high, 1, [(kind, zero)])
+            chain = emitter.open_loop(0, count, 1, [(kind, zero)])
+            first_step = emitter.plus(low, chain.index)
+            inner = emitter.open_loop(first_step, high, count, [(kind, zero)])
             values.bind(axis, Operand(inner.index, INDEX))
             inside = self.nest(steps[number + 1 :], [(kind, inner.carried[0])], product)
-            return add(outer, emitter.close_loop(inner, inside)[0])
+            return add(outer, add(chain, emitter.close_loop(inner, inside)[0]))
 
         if blocks <= MOST_PARTS:
             return over_blocks(0, blocks)

@@ -1,7 +1,6 @@
 """How a matrix product is cut into tiles: decided from shapes and from the target's registers.
 
-The sum over k is cut into blocks by shape alone. So an element's bits depend neither on threads
-nor on where in the result it lies.
+The order of the sums is no concern of this file: see order.py.
 """
 
 from __future__ import annotations
@@ -11,7 +10,9 @@ from dataclasses import dataclass, replace
 from functools import lru_cache
 from math import prod
 
+from flambeau.device.cpu import few
 from flambeau.device.cpu.choose import factor
+from flambeau.device.cpu.order import FEW_PARTS, MOST_PARTS, chains, cut
 from flambeau.device.cpu.target import Target
 from flambeau.device.cpu.values import Values
 from flambeau.kernel.ir import Axis, Store, Value
@@ -19,14 +20,8 @@ from flambeau.kernel.tile import Contraction, reachable
 
 Operand = tuple[Value, tuple[Axis, ...]]
 
-DEPTH = 256
-"""Steps of k that are packed and multiplied at once."""
-
 AREA = 40000
 """Elements of the result that one work item computes, at most."""
-
-MOST_PARTS, FEW_PARTS = 64, 16
-"""See _parts."""
 
 SMALL = 4096
 """Products of fewer multiplications are left to the plain loops."""
@@ -93,6 +88,9 @@ class Tiling:
     parts: int  # partial sums of one result, each over some blocks of k
     shared: bool  # whether work items of their own compute them
     joint_k: int  # so many of the last axes of k run in lanes together, where they do
+    chains: int  # of a block's sum
+    direct: str = ""  # "across", "along": the columns are read where they lie, see few.py
+    inner: int = 0  # order.cut's chunk: few.py makes its blocks within one of this tiling's
 
 
 def tiling(contraction: Contraction, values: Values, target: Target) -> Tiling | None:
@@ -108,19 +106,28 @@ def tiling(contraction: Contraction, values: Values, target: Target) -> Tiling |
         rows, columns = (c.b, c.n), (c.a, c.m)
     else:
         rows, columns = (c.a, c.m), (c.b, c.n)
-    if not rows[1] and _side(columns, True, lanes, c, values, lanes).along_k is False:
+    how = ""
+    if blocks <= MOST_PARTS:
+        how = few.way(prod(axis.extent for axis in rows[1]), *columns, c, values)
+    if not how and not rows[1] and _side(columns, True, lanes, c, values, lanes).along_k is False:
         return None  # a vector times a matrix, which lies as it is read best
-    sides = _best(rows, columns, c, values, lanes, target.registers)
-    vectors = sides[1].width // lanes
-    parts, shared = _parts(prod(axis.extent for axis in c.batch) * m * n, k, blocks)
     batch = prod(axis.extent for axis in c.batch)
-    most = AREA // 4 if parts > 1 and not shared else AREA
+    parts, shared = _parts(batch * m * n, k, blocks)
+    inner = chunk
+    if how:  # few.py cuts k into blocks
+        chunk, chunks, depth, blocks, parts, shared = k, 1, k, 1, 1, False
+        sides = _read_in_place(how, rows, columns, c, values, lanes)
+    else:
+        sides = _best(rows, columns, c, values, lanes, target.registers)
+        most = AREA // 4 if parts > 1 and not shared else AREA
+        items = batch * (parts if shared else 1)
+        sides = _shared_out(*_blocked(*sides, most), items, lanes)
     return Tiling(
         "double" if double else "float",
         8 if double else 4,
         lanes,
-        vectors,
-        *_shared_out(*_blocked(*sides, most), batch * (parts if shared else 1), lanes),
+        sides[1].width // lanes,
+        *sides,
         split,
         chunk,
         chunks,
@@ -129,7 +136,28 @@ def tiling(contraction: Contraction, values: Values, target: Target) -> Tiling |
         parts,
         shared,
         _joint_k(c, split, lanes, values),
+        chains([axis.extent for axis in c.k]),
+        how,
+        inner,
     )
+
+
+def _read_in_place(
+    how: str, rows: Operand, columns: Operand, c: Contraction, values: Values, lanes: int
+) -> tuple[Side, Side]:
+    """The sides where only the rows are packed. An even number of work items, eight at most, since
+    the rows are packed for each; none narrower than memory likes."""
+    count = prod(axis.extent for axis in rows[1])
+    alone = how == "along" or count == 1
+    left = _side(rows, len(rows[1]) <= 1, 1 if alone else count, c, values, lanes)
+    if alone:
+        loads = [each for each in reachable([rows[0]]) if each.op == "load"]
+        side_by_side = all(factor(x.args[0], c.k[-1], values) in (0, 1) for x in loads)
+        left = replace(left, along_k=side_by_side)
+    right = _side(columns, True, 2 * lanes, c, values, lanes)
+    items = min(8, -(-right.panels * right.width // (256 if how == "across" else 64)))
+    items += items > 1 and items % 2
+    return replace(left, block=left.panels), replace(right, block=-(-right.panels // items))
 
 
 def _joint_k(c: Contraction, split: int, lanes: int, values: Values) -> int:
@@ -242,21 +270,6 @@ def register_tiles(lanes: int, registers: int) -> list[tuple[int, int]]:
         most = min((registers - vectors - 1) // vectors, 16)
         found += [(rows, vectors) for rows in range(1, most + 1)]
     return found
-
-
-def cut(extents: Sequence[int]) -> tuple[int, int, int, int, int]:
-    """(axis, chunk, chunks, depth, blocks): blocks of about DEPTH steps of k."""
-    split = 0
-    while prod(extents[split + 1 :]) > DEPTH:
-        split += 1
-    inner = prod(extents[split + 1 :])
-    most = max(1, DEPTH // inner)
-    count = -(-extents[split] // most)
-    chunk = -(-extents[split] // count)
-    if count > 1 and split == len(extents) - 1:
-        chunk = -(-chunk // 16) * 16
-    chunks = -(-extents[split] // chunk)
-    return split, chunk, chunks, chunk * inner, prod(extents[:split]) * chunks
 
 
 def _side(

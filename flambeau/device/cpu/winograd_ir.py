@@ -70,7 +70,7 @@ class WinogradRenderer:
             self.offsets.append(self.scratch)
             self.scratch += -(-size * 4 // 64) * 64
         self.imports = {
-            micro.micro_name("float", cut.rows, cut.vectors, cut.lanes),
+            micro.micro_name("float", cut.rows, cut.vectors, cut.lanes, 1),
             *self._weight_transform("").imports,
         }
 
@@ -302,7 +302,7 @@ class WinogradRenderer:
         ]
         arguments = [("i64", depth), *[("ptr", place) for place in places], ("ptr", c)]
         arguments += [("i64", str(cut.width)), ("i64", deep.index)]
-        name = micro.micro_name("float", cut.rows, cut.vectors, cut.lanes)
+        name = micro.micro_name("float", cut.rows, cut.vectors, cut.lanes, 1)
         emitter.call(name, "void", arguments)
         emitter.close_loop(deep)
         emitter.close_loop(each)

@@ -1,0 +1,250 @@
+"""Matrix products with few rows: the other operand is read once, where it lies.
+
+Packing pays when what is packed is used often. With up to FEW rows a product takes as long as it
+takes to read the columns' operand (a layer's weight), so that one is loaded straight into the
+multiplications. There are two functions, compiled once and shared, as the micro-kernel is:
+
+    void <how>_<type>_<rows>_<vectors>_<lanes>_<chains>(
+        i64 k, i64 block, ptr a, ptr b, i64 step, ptr c, i64 stride, i64 count)
+
+c[row, column] = Σ a[row, i] · b[column, i] for i < k and column < count, in the order of order.py
+with blocks of `block` steps. c has `stride` elements from row to row, and room for whole vectors.
+
+    across  columns lie side by side, `step` elements from one i to the next; a is packed [k][rows]
+    along   the steps of k lie side by side, `step` elements from column to column; a is [rows][k].
+            A vector of so many lanes as there are chains walks along each column.
+"""
+
+from __future__ import annotations
+
+from flambeau.device.cpu.choose import factor
+from flambeau.device.cpu.emit import Emitter, OpenLoop, suffix_of, vector_type
+from flambeau.device.cpu.micro import turned
+from flambeau.device.cpu.order import CHAINS, chains
+from flambeau.device.cpu.values import Values
+from flambeau.kernel.ir import Axis, Value
+from flambeau.kernel.tile import Contraction
+
+FEW = {"across": 8, "along": 4}
+"""Up to so many rows are multiplied without packing; measured against tiles, see decisions.md."""
+
+LEAST = 64
+"""Fewer columns than this are left to tiles."""
+
+
+def way(
+    rows: int, value: Value, axes: tuple[Axis, ...], contraction: Contraction, values: Values
+) -> str:
+    """How to read the columns' operand where it lies; empty where it has to be packed."""
+    wide, k = [axis for axis in axes if axis.extent > 1], contraction.k
+    if len(wide) != 1 or wide[0].extent < LEAST or len(k) != 1:
+        return ""
+    if value.op != "load" or len(value.args) > 1 or value.dtype is not contraction.fold.dtype:
+        return ""
+    column, step = (factor(value.args[0], axis, values) for axis in (wide[0], k[0]))
+    if column == 1 and step and rows <= FEW["across"]:
+        return "across"
+    if step == 1 and column and rows <= FEW["along"] and chains([k[0].extent]) == CHAINS:
+        return "along"
+    return ""
+
+
+def name_of(how: str, kind: str, rows: int, lanes: int, chained: int) -> str:
+    """The function for so many rows; `lanes` are those of the widest vectors."""
+    if how == "along":
+        return f"along_{kind}_{rows}_{8 if rows == 1 else 4}_{CHAINS}_{CHAINS}"
+    sums = 24 if lanes * (4 if kind == "float" else 8) == 64 else 12  # registers for sums
+    vectors = min(16, 1 << (max(1, sums // rows).bit_length() - 1))
+    return f"across_{kind}_{rows}_{vectors}_{lanes}_{chained}"
+
+
+def module_text(name: str, fused: bool) -> str:
+    """The module that defines the function of this name."""
+    how, kind, *numbers = name.split("_")
+    rows, vectors, lanes, chained = map(int, numbers)
+    writer = _Across if how == "across" else _Along
+    writing = writer(kind, rows, vectors, lanes, chained, fused)
+    writing.write()
+    lines = "\n".join(writing.emitter.scopes[0].lines)
+    declarations = "\n".join(writing.emitter.declarations)
+    arguments = "i64 %k, i64 %block, ptr noalias %a, ptr noalias %b, i64 %step"
+    arguments += ", ptr noalias %c, i64 %stride, i64 %count"
+    return f"define void @{name}({arguments}) {{\nentry:\n{lines}\nret void\n}}\n{declarations}\n"
+
+
+class _Writer:
+    """What both functions have in common."""
+
+    def __init__(
+        self, kind: str, rows: int, vectors: int, lanes: int, chains: int, fused: bool
+    ) -> None:
+        self.kind = kind
+        self.rows = rows
+        self.vectors = vectors
+        self.lanes = lanes
+        self.chains = chains
+        self.emitter = Emitter(fused)
+        self.type = vector_type(kind, lanes)
+        self.zero = "zeroinitializer"
+        self.align = 4 if kind == "float" else 8
+        self.more = ""  # whether the block is not the first
+
+    def write(self) -> None:
+        """The function's body."""
+        raise NotImplementedError
+
+    def open_block(self) -> tuple[OpenLoop, str]:
+        """Open the loop over blocks; returns it and the block's end."""
+        emitter = self.emitter
+        loop = emitter.open_loop("0", "%k", "%block")
+        self.more = emitter.let(f"icmp ne i64 {loop.index}, 0")
+        return loop, emitter.least(emitter.plus(loop.index, "%block"), "%k")
+
+    def load(self, place: str, mask: str | None = None) -> str:
+        """A vector; zeros where the mask does not hold."""
+        if mask is None:
+            return self.emitter.let(f"load {self.type}, ptr {place}, align {self.align}")
+        name = f"llvm.masked.load.{suffix_of(self.kind, self.lanes)}.p0"
+        arguments = [("ptr", place), ("i32", str(self.align))]
+        arguments += [(f"<{self.lanes} x i1>", mask), (self.type, self.zero)]
+        return self.emitter.call(name, self.type, arguments)
+
+    def store(self, total: str, place: str) -> None:
+        """Write a block's sum, or add it to what is there."""
+        emitter = self.emitter
+        old = emitter.let(f"load {self.type}, ptr {place}, align {self.align}")
+        both = emitter.let(f"fadd {self.type} {old}, {total}")
+        chosen = emitter.let(f"select i1 {self.more}, {self.type} {both}, {self.type} {total}")
+        emitter.line(f"store {self.type} {chosen}, ptr {place}, align {self.align}")
+
+    def at(self, base: str, *parts: str) -> str:
+        """The address of an element that lies so many parts behind a base."""
+        for part in parts:
+            base = self.emitter.element(self.kind, base, part)
+        return base
+
+    def product(self, x: str, by: str | int) -> str:
+        return self.emitter.let(f"mul nsw i64 {x}, {by}")
+
+
+class _Across(_Writer):
+    """Strips of columns in lanes; each step of k multiplies a strip by one element of each row."""
+
+    def write(self) -> None:
+        emitter = self.emitter
+        size = self.rows * self.vectors
+        emitter.line(f"%chains = alloca {self.type}, i64 {size}, align 64")
+        done = "0"
+        for power in range(self.vectors.bit_length() - 1, -1, -1):
+            vectors, width = 1 << power, self.lanes << power
+            left = emitter.minus("%count", done)
+            whole = emitter.times(emitter.rest(left, width), width)
+            end = emitter.plus(done, whole)
+            loop = emitter.open_loop(done, end, width)
+            self._strip(loop.index, vectors, None)
+            emitter.close_loop(loop)
+            done = end
+        some = emitter.let(f"icmp slt i64 {done}, %count")
+        with emitter.branch(some):
+            left = emitter.let(f"trunc i64 {emitter.minus('%count', done)} to i32")
+            numbers = ", ".join(f"i32 {lane}" for lane in range(self.lanes))
+            whole = emitter.splat("i32", left, self.lanes)
+            mask = emitter.let(f"icmp slt <{self.lanes} x i32> <{numbers}>, {whole}")
+            self._strip(done, 1, mask)
+
+    def _strip(self, start: str, vectors: int, mask: str | None) -> None:
+        emitter, tiles = self.emitter, self.rows * vectors
+        first = self.at("%b", start)
+        block, end = self.open_block()
+        chain = emitter.open_loop(0, self.chains)
+        zeros = [(self.type, self.zero)] * tiles
+        begin = emitter.plus(block.index, chain.index)
+        loop = emitter.open_loop(begin, end, self.chains, zeros)
+        line = self.at(first, self.product(loop.index, "%step"))
+        columns = [self.load(self.at(line, str(n * self.lanes)), mask) for n in range(vectors)]
+        row_at = self.at("%a", self.product(loop.index, self.rows))
+        updated = []
+        for row in range(self.rows):
+            scalar = emitter.let(f"load {self.kind}, ptr {self.at(row_at, str(row))}")
+            spread = emitter.splat(self.kind, scalar, self.lanes)
+            for vector, column in enumerate(columns):
+                old = loop.carried[row * vectors + vector]
+                updated.append(emitter.fma(self.kind, self.lanes, spread, column, old))
+        sums = emitter.close_loop(loop, updated)
+        chains = [self.at("%chains", str(n * self.lanes)) for n in range(tiles)]
+        last = emitter.let(f"icmp eq i64 {chain.index}, {self.chains - 1}")
+        if self.chains > 1:
+            later = emitter.let(f"icmp ne i64 {chain.index}, 0")
+            read = [emitter.let(f"load {self.type}, ptr {each}") for each in chains]
+            sums = [
+                emitter.let(
+                    f"select i1 {later}, {self.type} "
+                    f"{emitter.let(f'fadd {self.type} {old}, {new}')}, {self.type} {new}"
+                )
+                for old, new in zip(read, sums, strict=True)
+            ]
+            for total, place in zip(sums, chains, strict=True):
+                emitter.line(f"store {self.type} {total}, ptr {place}")
+        with emitter.branch(last):
+            for number, total in enumerate(sums):
+                row, vector = divmod(number, vectors)
+                down = self.product("%stride", row)
+                self.store(total, self.at("%c", down, start, str(vector * self.lanes)))
+        emitter.close_loop(chain)
+        emitter.close_loop(block)
+
+
+class _Along(_Writer):
+    """So many columns at once, each with one vector of its chains for each row."""
+
+    def write(self) -> None:
+        emitter = self.emitter
+        last = emitter.minus("%count", 1)
+        group = emitter.open_loop("0", "%count", self.vectors)
+        columns = []
+        for number in range(self.vectors):
+            column = emitter.least(emitter.plus(group.index, number), last)
+            columns.append(self.at("%b", self.product(column, "%step")))
+        block, end = self.open_block()
+        length = emitter.minus(end, block.index)
+        rest = emitter.let(f"and i64 {length}, {self.lanes - 1}")
+        whole = emitter.minus(end, rest)
+        zeros = [(self.type, self.zero)] * (self.rows * self.vectors)
+        sums = self._steps(block.index, whole, columns, zeros, None)
+        left = emitter.let(f"trunc i64 {rest} to i32")
+        numbers = ", ".join(f"i32 {lane}" for lane in range(self.lanes))
+        spread = emitter.splat("i32", left, self.lanes)
+        mask = emitter.let(f"icmp slt <{self.lanes} x i32> <{numbers}>, {spread}")
+        sums = self._steps(whole, end, columns, [(self.type, each) for each in sums], mask)
+        for row in range(self.rows):
+            for start in range(0, self.vectors, self.lanes):
+                first = row * self.vectors + start
+                total = self._joined(sums[first : first + self.lanes])
+                down = self.product("%stride", row)
+                self.store(total, self.at("%c", down, group.index, str(start)))
+        emitter.close_loop(block)
+        emitter.close_loop(group)
+
+    def _steps(
+        self, low: str, high: str, columns: list[str], sums: list[tuple[str, str]], mask: str | None
+    ) -> list[str]:
+        """Go along k from low to high."""
+        emitter = self.emitter
+        loop = emitter.open_loop(low, high, self.lanes, sums)
+        updated = []
+        for row in range(self.rows):
+            line = self.at("%a", self.product("%k", row))
+            x = self.load(self.at(line, loop.index), mask)
+            for number, column in enumerate(columns):
+                y = self.load(self.at(column, loop.index), mask)
+                old = loop.carried[row * self.vectors + number]
+                updated.append(emitter.fma(self.kind, self.lanes, x, y, old))
+        return emitter.close_loop(loop, updated)
+
+    def _joined(self, sums: list[str]) -> str:
+        """The sums of as many columns as there are lanes: their chains added up in order."""
+        first, *others = turned(self.emitter, self.kind, sums)
+        total = first
+        for each in others:
+            total = self.emitter.let(f"fadd {self.type} {total}, {each}")
+        return total
