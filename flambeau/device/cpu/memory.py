@@ -51,6 +51,7 @@ class Pool:
         self.used = 0
         self.most_used = 0
         self.free = 0
+        self.kept = KEPT  # the module's names are gone when the last buffers are, at the exit
 
     def allocate(self, of: TensorType) -> CpuBuffer:
         """A buffer with undefined content. Raises MemoryError where there is no memory."""
@@ -82,7 +83,7 @@ class Pool:
         """Take a block back."""
         size = home.size
         self.used -= size
-        if self.free + size <= KEPT or self.free + size <= self.most_used:
+        if self.free + size <= self.kept or self.free + size <= self.most_used:
             self.free += size
             home.blocks.append(block)
 
