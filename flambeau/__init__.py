@@ -46,33 +46,11 @@ _MODES = (
     "no_grad",
     "set_grad_enabled",
 )
-_MODULES = frozenset(
-    {
-        "accelerator",
-        "amp",
-        "backends",
-        "compiler",
-        "cuda",
-        "distributed",
-        "futures",
-        "fx",
-        "jit",
-        "mps",
-        "multiprocessing",
-        "nn",
-        "openness",
-        "optim",
-        "profiler",
-        "random",
-        "testing",
-        "utils",
-        "version",
-        "xpu",
-    }
-)
+_MODULES = frozenset({"accelerator", "backends", "cuda", "nn", "openness", "optim", "utils"})
 """Modules that are imported when they are first asked for."""
 
 _LATER = {
+    "compile": "flambeau.capture.compiled",
     "explain": "flambeau.explanation",
     "load": "flambeau.serialization",
     "save": "flambeau.serialization",
@@ -88,21 +66,6 @@ _LATER |= dict.fromkeys(
     ),
     "flambeau.runtime",
 )
-_LATER |= dict.fromkeys(
-    (
-        "clear_autocast_cache",
-        "get_autocast_cpu_dtype",
-        "get_autocast_dtype",
-        "get_autocast_gpu_dtype",
-        "is_autocast_cache_enabled",
-        "is_autocast_cpu_enabled",
-        "is_autocast_enabled",
-        "set_autocast_dtype",
-        "set_autocast_enabled",
-    ),
-    "flambeau.amp.autocast_mode",
-)
-_LATER |= {"autocast": "flambeau.amp", "OutOfMemoryError": "flambeau.cuda"}
 """Functions that are imported when they are first asked for, and where they are."""
 
 # fmt: off

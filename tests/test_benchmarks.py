@@ -74,3 +74,16 @@ def test_the_text_is_pytorchs_but_for_the_imports():
             line for line in load.translated(text, "torch").splitlines() if "flambeau" in line
         ]
         assert not [line for line in imported if line.lstrip().startswith(("import", "from"))]
+
+
+@pytest.mark.parametrize(
+    "number", range(len(registry.WORKS["train"])), ids=[e.name for e in registry.WORKS["train"]]
+)
+def test_compiled_training_is_replayed_with_the_same_bits(number):
+    plain, compiled = (registry.WORKS[group][number] for group in ("train", "compiled"))
+    assert plain.name == compiled.name
+    step = plain.make(**plain.tiny)
+    want = [step() for _ in range(8)]
+    step = compiled.make(**compiled.tiny)
+    assert [step() for _ in range(8)] == want
+    assert step.step.recordings.replayed > 0

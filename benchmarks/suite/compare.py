@@ -84,6 +84,8 @@ def merged(runs: list[Result]) -> Result:
         "spread": [min(each["median"] for each in runs), max(each["median"] for each in runs)],
         "idle": statistics.median(each["idle"] for each in runs),
     }
+    if "plain" in runs[0]:
+        result["plain"] = min(each["plain"] for each in runs)
     if "memory" in runs[0]:
         result["memory"] = min(each["memory"] for each in runs)
         result["first"] = min(each["first"] for each in runs)
@@ -98,7 +100,7 @@ def difference(mine: list[float], theirs: list[float]) -> float:
 
 def measure_group(setting: Setting, group: str, names: list[str], threads: int) -> Iterator[Result]:
     """Rows of a group. Training steps have processes of their own, for their memory."""
-    alone = [[name] for name in names] if group == "train" else [names]
+    alone = [[name] for name in names] if group in ("train", "compiled") else [names]
     for together in alone:
         runs: dict[tuple[str, str], list[Result]] = {}
         for round_number in range(setting.rounds):

@@ -13,6 +13,7 @@ from typing import Any
 FOLDER = Path(__file__).resolve().parent
 GROUPS = (
     "train",
+    "compiled",
     "inference",
     "small",
     "products",

@@ -86,11 +86,15 @@ class Training:
     optimizer: Any
     losses: list[float] = field(default_factory=list)
 
-    def __call__(self) -> float:
+    def step(self) -> Any:
+        """All but reading the loss."""
         self.optimizer.zero_grad()
         loss = self.loss()
         loss.backward()
         self.optimizer.step()
-        value = float(loss.item())
+        return loss
+
+    def __call__(self) -> float:
+        value = float(self.step().item())
         self.losses.append(value)
         return value

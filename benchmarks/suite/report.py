@@ -12,6 +12,7 @@ Result = dict[str, Any]
 
 TITLES = {
     "train": "Training steps, plain loop",
+    "compiled": "Training steps under flambeau.compile, beside PyTorch eager",
     "small": "Small and changing work",
     "inference": "Inference",
     "products": "Matrix products",
@@ -48,6 +49,8 @@ def geometric_mean(values: Sequence[float]) -> float:
 
 def header(group: str) -> list[str]:
     names = ["work", "threads", "Flambeau", "PyTorch", "ratio", "of medians"]
+    if group == "compiled":
+        return [*names, "Flambeau plain"]
     return [*names, "compile", "memory", "losses differ"] if group == "train" else names
 
 
@@ -63,6 +66,8 @@ def cells(row: Result) -> list[str]:
         ratio(row.get("ratio_torch")),
         ratio(row.get("median_ratio_torch")),
     ]
+    if row["group"] == "compiled":
+        found.append(seconds(mine["plain"]))
     if row["group"] == "train":
         memory = f"{mine['memory']:.0f} MB"
         if theirs:

@@ -75,6 +75,8 @@ def measure(work: Any, seconds: float, base: float) -> dict[str, Any]:
         run()
         result["memory"] = memory("VmHWM") - base
     found = times_of(run, seconds)
+    if work.group == "compiled":
+        result["plain"] = min(times_of(run.plain, seconds))
     result |= {"median": statistics.median(found), "best": min(found), "runs": len(found)}
     return result
 

@@ -6,10 +6,12 @@ computed: then the error comes later, and names the line of the call.
 
 from __future__ import annotations
 
+import functools
 from weakref import WeakKeyDictionary
 
 from flambeau.autograd.mode import STATE
 from flambeau.graph.node import Node
+from flambeau.schedule import watch
 from flambeau.tensor.tensor import Tensor
 
 _HOST = ("cpu", "reference")
@@ -47,6 +49,23 @@ def check_bounds(
 
     `ignored` is a value that is allowed as well. `message` has the places {detail}, {axis}, {size}.
     """
+    if watch.ACTIVE is not None:
+        again = functools.partial(
+            check_bounds,
+            axis=axis,
+            extent=extent,
+            message=message,
+            least=least,
+            ignored=ignored,
+            error=error,
+        )
+        watch.ACTIVE.checked(index, again)
+        watcher, watch.ACTIVE = watch.ACTIVE, None
+        try:
+            again(index)
+        finally:
+            watch.ACTIVE = watcher
+        return
     known = _range(index)
     if known is None or (least <= known[0] and known[1] < extent):
         return

@@ -15,6 +15,7 @@ from flambeau.ops.convert import check_fits, converted
 from flambeau.ops.creation import device_like, filled, full, placed
 from flambeau.ops.promote import number_dtype, number_node
 from flambeau.ops.publish import publish
+from flambeau.schedule import watch
 from flambeau.tensor.attach import method
 from flambeau.tensor.device import default_device_name, get_default_dtype, resolve
 from flambeau.tensor.record import is_tracing, record
@@ -91,6 +92,7 @@ def _plain(data: Any, found: set[Any]) -> Any:
         found.add(data.dtype)
         return data.detach()._to_numpy()
     if isinstance(data, (numpy.ndarray, numpy.generic)):
+        watch.refuse("an array is copied into a tensor")
         found.add(dtypes.from_numpy(data.dtype))
         return data
     if isinstance(data, (bool, int, float)):

@@ -14,6 +14,7 @@ import numpy
 
 from flambeau.graph.dtype import uint8
 from flambeau.ops.publish import publish
+from flambeau.schedule import watch
 from flambeau.tensor.tensor import Tensor
 
 DEFAULT_SEED = 67280421310721
@@ -38,6 +39,7 @@ class Generator:
 
     def manual_seed(self, seed: int) -> Generator:
         """Start again from `seed`. Returns the generator."""
+        watch.refuse("a generator is seeded")
         seed = int(seed)
         if not -(1 << 63) <= seed < 1 << 64:
             raise RuntimeError(f"Overflow when unpacking long long: seed {seed} has over 64 bits")
@@ -60,6 +62,7 @@ class Generator:
 
     def words(self, count: int) -> Array:
         """`count` 32-bit words, as uint64."""
+        watch.refuse("random numbers are drawn that a replay would not draw again")
         return self._engine.random_raw(count) if count else numpy.zeros(0, numpy.uint64)
 
     def long_words(self, count: int) -> Array:
@@ -108,6 +111,7 @@ class Generator:
 
     def set_state(self, new_state: Tensor) -> Generator:
         """Go on from a state of get_state. Raises TypeError or RuntimeError for anything else."""
+        watch.refuse("a generator's state is set")
         if not isinstance(new_state, Tensor) or new_state.dtype is not uint8:
             raise TypeError("RNG state must be a torch.ByteTensor")
         data = new_state._to_numpy().tobytes()

@@ -17,6 +17,7 @@ from flambeau.graph.node import Node, node
 from flambeau.ops.fused import fused
 from flambeau.ops.generator import default_generator
 from flambeau.ops.promote import number_node
+from flambeau.schedule import watch
 from flambeau.tensor.record import record
 from flambeau.tensor.tensor import Tensor
 
@@ -81,15 +82,29 @@ def _philox_uniform(low: Any, high: Any, offset: Any, shape: tuple[int, ...]) ->
 
 def stream(seed: int | None = None, offset: int | None = None) -> tuple[Node, Node, Node]:
     """Seed (two words) and offset as runtime scalars; the default generator's next where None."""
+    drawn = offset is None
     if seed is None:
         seed = default_generator.initial_seed()
     if offset is None:
         offset = default_generator.next_offset()
-    return (
-        build.scalar(seed % _WORD, uint32),
-        build.scalar(seed // _WORD % _WORD, uint32),
-        build.scalar(offset % _WORD, uint32),
-    )
+    low, high, place = [build.scalar(each, uint32) for each in _stream_words(seed, offset)]
+    if watch.ACTIVE is not None and drawn:
+        watch.ACTIVE.scalars((low, high, place), _NextOffset())
+    return low, high, place
+
+
+def _stream_words(seed: int, offset: int) -> tuple[int, int, int]:
+    return seed % _WORD, seed // _WORD % _WORD, offset % _WORD
+
+
+class _NextOffset:
+    """The default generator's seed and next offset, for a call that is replayed."""
+
+    def ready(self) -> bool:
+        return True
+
+    def again(self) -> tuple[int, int, int]:
+        return _stream_words(default_generator.initial_seed(), default_generator.next_offset())
 
 
 def philox_uniform(

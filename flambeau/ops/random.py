@@ -18,6 +18,7 @@ from flambeau.ops.axes import DTYPE_TITLES, integers
 from flambeau.ops.creation import finished, refuse, size_and
 from flambeau.ops.generator import Generator, default_generator
 from flambeau.ops.publish import publish
+from flambeau.schedule import watch
 from flambeau.tensor.attach import method
 from flambeau.tensor.device import get_default_dtype, resolve
 from flambeau.tensor.record import is_tracing
@@ -33,6 +34,21 @@ def engine_of(generator: Generator | None) -> Generator:
     if is_tracing():
         raise RuntimeError("a composite's body cannot draw numbers: draw them before and pass them")
     return default_generator if generator is None else generator
+
+
+def placed_draw(
+    draw: Callable[[], Array], shape: Sequence[int], dtype: DType, device: Any
+) -> Tensor:
+    """A tensor of numbers that `draw` takes of a generator; a call that is replayed draws again."""
+    watcher, watch.ACTIVE = watch.ACTIVE, None
+    try:
+        values = draw()
+    finally:
+        watch.ACTIVE = watcher
+    made = placed_array(values, shape, dtype, device)
+    if watcher is not None:
+        watcher.drawn(made._storage.node, lambda: draw().reshape(tuple(shape)).astype(dtype.numpy))
+    return made
 
 
 def placed_array(values: Array, shape: Sequence[int], dtype: DType, device: Any) -> Tensor:
@@ -115,7 +131,7 @@ def _drawing(name: str, draw: Callable[..., Array], doc: str) -> Callable[..., T
         shape = _checked(size_and(size, keywords))
         refuse(name, keywords)
         dtype = float_dtype(name, dtype if out is None else out.dtype)
-        made = placed_array(draw(math.prod(shape), dtype, generator), shape, dtype, device)
+        made = placed_draw(lambda: draw(math.prod(shape), dtype, generator), shape, dtype, device)
         return finished(made, requires_grad, out, name)
 
     make.__name__ = make.__qualname__ = name
@@ -202,10 +218,12 @@ def randint(
             f"random_ expects 'from' to be less than 'to', but got from={low} >= to={high}"
         )
     shape = _checked(integers(size))
-    values = integer_values(low, high, math.prod(shape), generator)
-    return finished(
-        placed_array(values, shape, dtype or dtypes.int64, device), requires_grad, out, "randint"
-    )
+
+    def draw() -> Array:
+        return integer_values(low, high, math.prod(shape), generator)
+
+    made = placed_draw(draw, shape, dtype or dtypes.int64, device)
+    return finished(made, requires_grad, out, "randint")
 
 
 def randint_like(
@@ -279,8 +297,10 @@ def normal(
             raise TypeError("normal() expects size where mean and std are numbers")
         of = float_dtype("normal", dtype)
         shape = _checked(integers(size))
-        values = normal_values(math.prod(shape), of, mean, std, generator)
-        return finished(placed_array(values, shape, of, device), requires_grad, out, "normal")
+        made = placed_draw(
+            lambda: normal_values(math.prod(shape), of, mean, std, generator), shape, of, device
+        )
+        return finished(made, requires_grad, out, "normal")
     from flambeau.graph.shapes import broadcast
 
     shape = broadcast(*[each._type.shape for each in tensors])

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Callable
 from typing import Any
 
 import numpy
@@ -20,16 +21,16 @@ from flambeau.ops.random import (
     float_dtype,
     integer_values,
     normal_values,
-    placed_array,
+    placed_draw,
     uniform_values,
 )
 from flambeau.tensor.attach import method
 from flambeau.tensor.tensor import Tensor
 
 
-def _write(target: Tensor, values: Array) -> Tensor:
+def _write(target: Tensor, draw: Callable[[], Array]) -> Tensor:
     where = target._storage.node.device
-    return write(target, placed_array(values, target._type.shape, target.dtype, where))
+    return write(target, placed_draw(draw, target._type.shape, target.dtype, where))
 
 
 @method()
@@ -52,8 +53,13 @@ def uniform_(
             f"uniform_ expects to return a [from, to) range, but found from={low:g} > to={high:g}"
         )
     own: Any = numpy.float64 if of is dtypes.float64 else numpy.float32
-    uniform = uniform_values(self.numel(), of, generator).astype(own)
-    return _write(self, uniform * (own(high) - own(low)) + own(low))
+    count = self.numel()
+
+    def draw() -> Array:
+        uniform = uniform_values(count, of, generator).astype(own)
+        return uniform * (own(high) - own(low)) + own(low)
+
+    return _write(self, draw)
 
 
 @method()
@@ -64,7 +70,8 @@ def normal_(
     of = float_dtype("normal_", self.dtype)
     if std < 0:
         raise RuntimeError(f"normal expects std >= 0.0, but found std {std}")
-    return _write(self, normal_values(self.numel(), of, mean, std, generator))
+    count = self.numel()
+    return _write(self, lambda: normal_values(count, of, mean, std, generator))
 
 
 @method()
@@ -77,8 +84,13 @@ def bernoulli_(self: Tensor, p: Any = 0.5, *, generator: Generator | None = None
         if not 0 <= p <= 1:
             raise RuntimeError(f"bernoulli_ expects p to be in [0, 1], but got p={p}")
         probabilities, digits = p, 53
-    uniform = engine_of(generator).uniform(self.numel(), digits).reshape(self._type.shape)
-    return _write(self, uniform < probabilities)
+    count, shape = self.numel(), self._type.shape
+
+    def draw() -> Array:
+        uniform = engine_of(generator).uniform(count, digits)
+        return uniform.reshape(shape) < probabilities
+
+    return _write(self, draw)
 
 
 @method()
@@ -87,7 +99,8 @@ def exponential_(self: Tensor, lambd: float = 1.0, *, generator: Generator | Non
     float_dtype("exponential_", self.dtype)
     if lambd <= 0:
         raise RuntimeError(f"exponential_ expects lambda > 0.0, but found lambda={lambd}")
-    return _write(self, exponential_values(self.numel(), lambd, generator))
+    count = self.numel()
+    return _write(self, lambda: exponential_values(count, lambd, generator))
 
 
 @method()
@@ -113,7 +126,8 @@ def random_(
         raise RuntimeError(
             f"random_ expects 'from' to be less than 'to', but got from={low} >= to={to}"
         )
-    return _write(self, integer_values(low, to, self.numel(), generator))
+    count = self.numel()
+    return _write(self, lambda: integer_values(low, to, count, generator))
 
 
 @method()
@@ -122,8 +136,13 @@ def cauchy_(
 ) -> Tensor:
     """Write numbers of the Cauchy distribution."""
     float_dtype("cauchy_", self.dtype)
-    uniform = engine_of(generator).uniform(self.numel(), 53)
-    return _write(self, median + sigma * numpy.tan(math.pi * (uniform - 0.5)))
+    count = self.numel()
+
+    def draw() -> Array:
+        uniform = engine_of(generator).uniform(count, 53)
+        return median + sigma * numpy.tan(math.pi * (uniform - 0.5))
+
+    return _write(self, draw)
 
 
 @method()
@@ -131,8 +150,13 @@ def geometric_(self: Tensor, p: float, *, generator: Generator | None = None) ->
     """Write numbers of trials up to the first success of probability p."""
     if not 0 < p < 1:
         raise RuntimeError(f"geometric_ expects p to be in (0, 1), but got p={p}")
-    uniform = engine_of(generator).uniform(self.numel(), 53)
-    return _write(self, numpy.ceil(numpy.log(uniform) / math.log1p(-p)))
+    count = self.numel()
+
+    def draw() -> Array:
+        uniform = engine_of(generator).uniform(count, 53)
+        return numpy.ceil(numpy.log(uniform) / math.log1p(-p))
+
+    return _write(self, draw)
 
 
 @method()
@@ -141,6 +165,10 @@ def log_normal_(
 ) -> Tensor:
     """Write exponentials of normal numbers."""
     of = float_dtype("log_normal_", self.dtype)
-    return _write(
-        self, numpy.exp(engine_of(generator).normals(self.numel()) * std + mean).astype(of.numpy)
-    )
+    count = self.numel()
+
+    def draw() -> Array:
+        normals = engine_of(generator).normals(count)
+        return numpy.exp(normals * std + mean).astype(of.numpy)
+
+    return _write(self, draw)

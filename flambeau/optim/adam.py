@@ -2,14 +2,17 @@
 
 from __future__ import annotations
 
+from functools import partial
 from typing import Any
 
 from flambeau.optim.optimizer import (
+    Bucket,
     Group,
     Optimizer,
     check,
     check_betas,
     check_rate,
+    decoupled_flags,
     zeros_like,
 )
 from flambeau.optim.update import Update
@@ -95,32 +98,27 @@ class Adam(Optimizer):
         super().__init__(params, defaults)
 
     def _update(self, group: Group) -> None:
-        beta1, beta2 = map(float, group["betas"])
-        lr, weight_decay = group["lr"], group["weight_decay"]
-        decoupled = group["decoupled_weight_decay"]
         names = ["exp_avg", "exp_avg_sq"] + ["max_exp_avg_sq"] * group["amsgrad"]
 
         def start(parameter: Tensor) -> dict[str, Any]:
             return {name: zeros_like(parameter) for name in names}
 
         for bucket in self._buckets(group, names, start):
-            scalars = {
-                "step_size": lr / (1 - beta1**bucket.step),
-                "root": (1 - beta2**bucket.step) ** 0.5,
-                "beta2": beta2,
-                "rest1": 1 - beta1,
-                "rest2": 1 - beta2,
-                "eps": group["eps"],
-                "decay": 1 - lr * weight_decay if decoupled else weight_decay,
-            }
-            _adam(
-                bucket.gradients,
-                bucket.written,
-                scalars,
-                decays=weight_decay != 0,
-                decoupled=decoupled,
-                maximize=group["maximize"],
-            )
+            bucket.update(_adam, partial(_scalars, group, bucket), partial(decoupled_flags, group))
+
+
+def _scalars(group: Group, bucket: Bucket) -> dict[str, Any]:
+    beta1, beta2 = map(float, group["betas"])
+    lr, decay = group["lr"], group["weight_decay"]
+    return {
+        "step_size": lr / (1 - beta1**bucket.step),
+        "root": (1 - beta2**bucket.step) ** 0.5,
+        "beta2": beta2,
+        "rest1": 1 - beta1,
+        "rest2": 1 - beta2,
+        "eps": group["eps"],
+        "decay": 1 - lr * decay if group["decoupled_weight_decay"] else decay,
+    }
 
 
 class AdamW(Adam):

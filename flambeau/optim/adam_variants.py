@@ -2,14 +2,18 @@
 
 from __future__ import annotations
 
+from functools import partial
 from typing import Any
 
 from flambeau.optim.optimizer import (
+    Bucket,
     Group,
     Optimizer,
     check,
     check_betas,
     check_rate,
+    decay_flags,
+    decoupled_flags,
     zeros_like,
 )
 from flambeau.optim.update import Update
@@ -176,16 +180,15 @@ class Adamax(_AdamLike):
 
     def _update(self, group: Group) -> None:
         for bucket in self._buckets(group, self.states, self._start):
-            scalars = self._common(group)
-            del scalars["rest2"]
-            scalars["step_size"] = group["lr"] / (1 - group["betas"][0] ** bucket.step)
-            _adamax(
-                bucket.gradients,
-                bucket.written,
-                scalars,
-                decays=group["weight_decay"] != 0,
-                maximize=group["maximize"],
+            bucket.update(
+                _adamax, partial(self._scalars, group, bucket), partial(decay_flags, group)
             )
+
+    def _scalars(self, group: Group, bucket: Bucket) -> dict[str, Any]:
+        scalars = self._common(group)
+        del scalars["rest2"]
+        scalars["step_size"] = group["lr"] / (1 - group["betas"][0] ** bucket.step)
+        return scalars
 
 
 class NAdam(_AdamLike):
@@ -223,29 +226,25 @@ class NAdam(_AdamLike):
         return {"mu_product": 1.0, **super()._start(parameter)}
 
     def _update(self, group: Group) -> None:
-        beta1, beta2 = group["betas"]
-        lr, slowing = group["lr"], group["momentum_decay"]
         for bucket in self._buckets(group, self.states, self._start):
-            step = bucket.step
-            mu = beta1 * (1.0 - 0.5 * 0.96 ** (step * slowing))
-            following = beta1 * (1.0 - 0.5 * 0.96 ** ((step + 1) * slowing))
-            product = self.state[bucket.parameters[0]]["mu_product"] * mu
-            for each in bucket.parameters:
-                self.state[each]["mu_product"] = product
-            scalars = {
-                "of_gradient": lr * (1.0 - mu) / (1.0 - product),
-                "of_average": lr * following / (1.0 - product * following),
-                "correction": 1 - beta2**step,
-                **self._common(group),
-            }
-            _nadam(
-                bucket.gradients,
-                bucket.written,
-                scalars,
-                decays=group["weight_decay"] != 0,
-                decoupled=group["decoupled_weight_decay"],
-                maximize=group["maximize"],
+            bucket.update(
+                _nadam, partial(self._scalars, group, bucket), partial(decoupled_flags, group)
             )
+
+    def _scalars(self, group: Group, bucket: Bucket) -> dict[str, Any]:
+        beta1, beta2 = group["betas"]
+        lr, slowing, step = group["lr"], group["momentum_decay"], bucket.step
+        mu = beta1 * (1.0 - 0.5 * 0.96 ** (step * slowing))
+        following = beta1 * (1.0 - 0.5 * 0.96 ** ((step + 1) * slowing))
+        product = bucket.counted[0]["mu_product"] * mu
+        for each in bucket.counted:
+            each["mu_product"] = product
+        return {
+            "of_gradient": lr * (1.0 - mu) / (1.0 - product),
+            "of_average": lr * following / (1.0 - product * following),
+            "correction": 1 - beta2**step,
+            **self._common(group),
+        }
 
 
 class RAdam(_AdamLike):
@@ -275,30 +274,34 @@ class RAdam(_AdamLike):
         super().__init__(params, self._defaults(lr, betas, eps, weight_decay, options))
 
     def _update(self, group: Group) -> None:
-        beta1, beta2 = group["betas"]
-        limit = 2 / (1 - beta2) - 1
         for bucket in self._buckets(group, self.states, self._start):
-            step = bucket.step
-            correction = 1 - beta2**step
-            length = limit - 2 * step * beta2**step / correction
-            rectified = length > 5.0
-            factor = 1.0
-            if rectified:
-                above = (length - 4) * (length - 2) * limit
-                factor = (above / ((limit - 4) * (limit - 2) * length)) ** 0.5
-                factor *= correction**0.5
-            scalars = {
-                "lr": group["lr"],
-                "correction": 1 - beta1**step,
-                "factor": factor,
-                **self._common(group),
-            }
-            _radam(
-                bucket.gradients,
-                bucket.written,
-                scalars,
-                rectified=rectified,
-                decays=group["weight_decay"] != 0,
-                decoupled=group["decoupled_weight_decay"],
-                maximize=group["maximize"],
+            bucket.update(
+                _radam,
+                partial(self._scalars, group, bucket),
+                partial(self._rectified_flags, group, bucket),
             )
+
+    @staticmethod
+    def _length(group: Group, bucket: Bucket) -> tuple[float, float]:
+        """The length of the approximated moving average: its limit, and now."""
+        beta2, step = group["betas"][1], bucket.step
+        limit = 2 / (1 - beta2) - 1
+        return limit, limit - 2 * step * beta2**step / (1 - beta2**step)
+
+    def _rectified_flags(self, group: Group, bucket: Bucket) -> dict[str, bool]:
+        return {"rectified": self._length(group, bucket)[1] > 5.0, **decoupled_flags(group)}
+
+    def _scalars(self, group: Group, bucket: Bucket) -> dict[str, Any]:
+        beta1, beta2 = group["betas"]
+        limit, length = self._length(group, bucket)
+        factor = 1.0
+        if length > 5.0:
+            above = (length - 4) * (length - 2) * limit
+            factor = (above / ((limit - 4) * (limit - 2) * length)) ** 0.5
+            factor *= (1 - beta2**bucket.step) ** 0.5
+        return {
+            "lr": group["lr"],
+            "correction": 1 - beta1**bucket.step,
+            "factor": factor,
+            **self._common(group),
+        }

@@ -2,9 +2,18 @@
 
 from __future__ import annotations
 
+from functools import partial
 from typing import Any
 
-from flambeau.optim.optimizer import Group, Optimizer, check, check_rate, zeros_like
+from flambeau.optim.optimizer import (
+    Bucket,
+    Group,
+    Optimizer,
+    check,
+    check_rate,
+    decay_flags,
+    zeros_like,
+)
 from flambeau.optim.update import Update
 from flambeau.tensor.tensor import Tensor
 
@@ -134,7 +143,16 @@ class RMSprop(Optimizer):
             names.append("momentum_buffer")
         if group["centered"]:
             names.append("grad_avg")
-        scalars = {
+
+        def start(parameter: Tensor) -> dict[str, Any]:
+            return {name: zeros_like(parameter) for name in names}
+
+        for bucket in self._buckets(group, names, start):
+            bucket.update(_rmsprop, partial(self._scalars, group), partial(self._flags, group))
+
+    @staticmethod
+    def _scalars(group: Group) -> dict[str, Any]:
+        return {
             "lr": group["lr"],
             "alpha": group["alpha"],
             "rest": 1 - group["alpha"],
@@ -143,19 +161,13 @@ class RMSprop(Optimizer):
             "momentum": group["momentum"],
         }
 
-        def start(parameter: Tensor) -> dict[str, Any]:
-            return {name: zeros_like(parameter) for name in names}
-
-        for bucket in self._buckets(group, names, start):
-            _rmsprop(
-                bucket.gradients,
-                bucket.written,
-                scalars,
-                with_momentum=group["momentum"] > 0,
-                centered=group["centered"],
-                decays=group["weight_decay"] != 0,
-                maximize=group["maximize"],
-            )
+    @staticmethod
+    def _flags(group: Group) -> dict[str, bool]:
+        return {
+            "with_momentum": group["momentum"] > 0,
+            "centered": group["centered"],
+            **decay_flags(group),
+        }
 
 
 class Adagrad(Optimizer):
@@ -207,18 +219,17 @@ class Adagrad(Optimizer):
             return {"sum": zeros_like(parameter, group["initial_accumulator_value"])}
 
         for bucket in self._buckets(group, ("sum",), start):
-            scalars = {
-                "lr": group["lr"] / (1 + (bucket.step - 1) * group["lr_decay"]),
-                "eps": group["eps"],
-                "decay": group["weight_decay"],
-            }
-            _adagrad(
-                bucket.gradients,
-                bucket.written,
-                scalars,
-                decays=group["weight_decay"] != 0,
-                maximize=group["maximize"],
+            bucket.update(
+                _adagrad, partial(self._scalars, group, bucket), partial(decay_flags, group)
             )
+
+    @staticmethod
+    def _scalars(group: Group, bucket: Bucket) -> dict[str, Any]:
+        return {
+            "lr": group["lr"] / (1 + (bucket.step - 1) * group["lr_decay"]),
+            "eps": group["eps"],
+            "decay": group["weight_decay"],
+        }
 
 
 class Adadelta(Optimizer):
@@ -255,22 +266,19 @@ class Adadelta(Optimizer):
 
     def _update(self, group: Group) -> None:
         names = ("square_avg", "acc_delta")
-        scalars = {
+
+        def start(parameter: Tensor) -> dict[str, Any]:
+            return {name: zeros_like(parameter) for name in names}
+
+        for bucket in self._buckets(group, names, start):
+            bucket.update(_adadelta, partial(self._scalars, group), partial(decay_flags, group))
+
+    @staticmethod
+    def _scalars(group: Group) -> dict[str, Any]:
+        return {
             "lr": group["lr"],
             "rho": group["rho"],
             "rest": 1 - group["rho"],
             "eps": group["eps"],
             "decay": group["weight_decay"],
         }
-
-        def start(parameter: Tensor) -> dict[str, Any]:
-            return {name: zeros_like(parameter) for name in names}
-
-        for bucket in self._buckets(group, names, start):
-            _adadelta(
-                bucket.gradients,
-                bucket.written,
-                scalars,
-                decays=group["weight_decay"] != 0,
-                maximize=group["maximize"],
-            )

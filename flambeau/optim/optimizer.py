@@ -13,6 +13,8 @@ from typing import Any
 import numpy
 
 from flambeau.autograd.mode import enable_grad, no_grad
+from flambeau.optim.update import Update
+from flambeau.schedule import watch
 from flambeau.schedule.flush import flush
 from flambeau.tensor.tensor import Tensor
 from flambeau.utils.hooks import RemovableHandle
@@ -40,12 +42,16 @@ _HOOKS = (
 
 
 class Bucket:
-    """Parameters of one group that are updated together: one dtype, device and step count."""
+    """Parameters of one group that are updated together: one dtype, device and step count.
 
-    __slots__ = ("gradients", "parameters", "states", "step")
+    `counted`: their state dicts, where steps are counted.
+    """
+
+    __slots__ = ("counted", "gradients", "parameters", "states", "step")
 
     def __init__(self, step: float, kinds: int) -> None:
         self.step = step
+        self.counted: list[dict[str, Any]] = []
         self.parameters: list[Tensor] = []
         self.gradients: list[Tensor] = []
         self.states: list[list[Tensor]] = [[] for _ in range(kinds)]
@@ -54,6 +60,51 @@ class Bucket:
     def written(self) -> list[list[Tensor]]:
         """What the update writes: the parameters, then each kind of state."""
         return [self.parameters, *self.states]
+
+    def update(
+        self,
+        update: Update,
+        scalars: Callable[[], dict[str, Any]],
+        flags: Callable[[], dict[str, bool]],
+    ) -> None:
+        """Run an update. Scalars and flags are functions of the group and of this bucket's step,
+        for a call that is replayed asks them again."""
+        chosen = flags()
+        nodes = update(self.gradients, self.written, scalars(), **chosen)
+        if watch.ACTIVE is not None:
+            watch.ACTIVE.scalars(nodes, _NextStep(self, scalars, flags, chosen))
+
+
+class _NextStep:
+    """The scalars of a bucket's next step, for a call that is replayed."""
+
+    def __init__(
+        self,
+        bucket: Bucket,
+        scalars: Callable[[], dict[str, Any]],
+        flags: Callable[[], dict[str, bool]],
+        chosen: dict[str, bool],
+    ) -> None:
+        self.bucket = bucket
+        self.counted = bucket.counted
+        self.scalars = scalars
+        self.flags = flags
+        self.chosen = chosen
+
+    def ready(self) -> bool:
+        """Whether all parameters are at one step still, and the next step is of the same kind."""
+        if self.counted:
+            step = self.counted[0]["step"]
+            for each in self.counted:
+                if each["step"] != step:
+                    return False
+            self.bucket.step = step + 1.0
+        return self.flags() == self.chosen
+
+    def again(self) -> list[Any]:
+        for each in self.counted:
+            each["step"] = self.bucket.step
+        return [float(each) for each in self.scalars().values()]
 
 
 class Optimizer:
@@ -150,6 +201,8 @@ class Optimizer:
         """Drop the parameters' gradients, or fill them with zeros."""
         for group in self.param_groups:
             for each in group["params"]:
+                if watch.ACTIVE is not None:
+                    watch.ACTIVE.gradient(each, set_to_none)
                 if set_to_none or each._grad is None:
                     each._grad = None
                 else:
@@ -194,6 +247,7 @@ class Optimizer:
             bucket = found.get(key)
             if bucket is None:
                 bucket = found[key] = Bucket(step, len(names))
+            bucket.counted.append(state)
             bucket.parameters.append(each)
             bucket.gradients.append(gradient)
             for kind, name in zip(bucket.states, names, strict=True):
@@ -375,6 +429,8 @@ def _hooked(step: Callable[..., Any]) -> Callable[..., Any]:
 
     @functools.wraps(step)
     def wrapped(self: Any, *args: Any, **kwargs: Any) -> Any:
+        if watch.ACTIVE is not None:
+            watch.ACTIVE.optimizer(self)
         for hook in list(self._optimizer_step_pre_hooks.values()):
             replaced = hook(self, args, kwargs)
             if replaced is not None:
@@ -406,6 +462,16 @@ def zeros_like(parameter: Tensor, value: float = 0) -> Tensor:
     """A computed tensor as the parameter's type: the first step's plan is every step's plan."""
     array = numpy.full(parameter._type.shape, value, parameter.dtype.numpy)
     return Tensor._from_numpy(array, parameter.device.type, copy=False)
+
+
+def decay_flags(group: Group) -> dict[str, bool]:
+    """What most formulas want to know of a group."""
+    return {"decays": group["weight_decay"] != 0, "maximize": group["maximize"]}
+
+
+def decoupled_flags(group: Group) -> dict[str, bool]:
+    """decay_flags, and whether the decay is decoupled from the gradient."""
+    return {"decoupled": group["decoupled_weight_decay"], **decay_flags(group)}
 
 
 def check(condition: bool, name: str, value: Any) -> None:

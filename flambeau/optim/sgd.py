@@ -2,9 +2,18 @@
 
 from __future__ import annotations
 
+from functools import partial
 from typing import Any
 
-from flambeau.optim.optimizer import Bucket, Group, Optimizer, check, check_rate, zeros_like
+from flambeau.optim.optimizer import (
+    Bucket,
+    Group,
+    Optimizer,
+    check,
+    check_rate,
+    decay_flags,
+    zeros_like,
+)
 from flambeau.optim.update import Update
 from flambeau.tensor.tensor import Tensor
 
@@ -74,20 +83,20 @@ class SGD(Optimizer):
 
     def _update(self, group: Group) -> None:
         for (_, _, first), bucket in self._collect(group).items():
-            scalars = {
-                "lr": group["lr"],
-                "weight_decay": group["weight_decay"],
-                "momentum": group["momentum"],
-                "keep": 1.0 if first else 1.0 - group["dampening"],
-            }
-            _sgd(
-                bucket.gradients,
-                bucket.written,
-                scalars,
-                decays=group["weight_decay"] != 0,
-                nesterov=group["nesterov"],
-                maximize=group["maximize"],
-            )
+            bucket.update(_sgd, partial(self._scalars, group, first), partial(self._flags, group))
+
+    @staticmethod
+    def _scalars(group: Group, first: bool) -> dict[str, Any]:
+        return {
+            "lr": group["lr"],
+            "weight_decay": group["weight_decay"],
+            "momentum": group["momentum"],
+            "keep": 1.0 if first else 1.0 - group["dampening"],
+        }
+
+    @staticmethod
+    def _flags(group: Group) -> dict[str, bool]:
+        return {"nesterov": group["nesterov"], **decay_flags(group)}
 
     def _collect(self, group: Group) -> dict[Any, Bucket]:
         """Parameters by dtype, device and whether this is their first step with momentum.

@@ -42,22 +42,25 @@ class Update:
         written: Sequence[Sequence[Tensor]],
         scalars: Mapping[str, Any],
         **flags: bool,
-    ) -> None:
+    ) -> list[Node]:
         """Write the formula's results into `written`: the parameters, then each kind of state.
 
-        All tensors of one call have one dtype and device. Scalars are numbers or 0-d tensors.
+        All tensors of one call have one dtype and device. Scalars are numbers or 0-d tensors;
+        their Nodes are returned.
         """
         first = written[0][0]
         nodes = [each._read() for each in gradients]
         for kind in written:
             nodes.extend([each._read() for each in kind])
         dtype = float64 if first._type.dtype is float64 else float32
-        nodes.extend([_scalar(value, dtype, first) for value in scalars.values()])
+        numbers = [_scalar(value, dtype, first) for value in scalars.values()]
+        nodes += numbers
         attrs = (len(gradients), len(written), tuple(scalars), tuple(flags.items()))
         results = iter(record(self.operation, tuple(nodes), attrs, caller()))
         for kind in written:
             for each in kind:
                 each._write(next(results))
+        return numbers
 
     def _expand(self, attrs: tuple[Any, ...], *nodes: Node) -> tuple[Node, ...]:
         count, kinds, names, flags = attrs

@@ -24,7 +24,7 @@ from flambeau.graph.history import keeps_inputs
 from flambeau.graph.node import Node, tensor_type
 from flambeau.kernel.limits import Limits
 from flambeau.kernel.program import Program
-from flambeau.schedule import failure
+from flambeau.schedule import failure, watch
 from flambeau.schedule.expand import expand
 
 
@@ -57,6 +57,8 @@ def plan_digests() -> tuple[str, ...]:
 def announce(storage: ref[Any]) -> None:
     """A storage holds a Node that is not computed. Too many of them make a flush."""
     _pending.append(storage)
+    if watch.ACTIVE is not None:
+        watch.ACTIVE.born(storage)
     if len(_pending) >= config.PENDING:
         flush()
 
@@ -197,6 +199,7 @@ def expect_copies() -> None:
 
 
 def _transfer(copy: Node) -> None:
+    watch.refuse("a copy from one device to another")
     source = copy.inputs[0]
     array = device.get(source.device).to_numpy(source.buffer)
     _settle(copy, device.get(copy.device).from_numpy(array, copy.type, True))
@@ -370,6 +373,8 @@ def _run(name: str, roots: list[Node], written: set[Node], donate: bool = True) 
         exact = met.exception()
         _settle_unspoilt(order, outputs, written, met, exact)
         raise exact from None
+    if watch.ACTIVE is not None:
+        watch.ACTIVE.ran(executable, order, walk.leaves, outputs, donated)
     for node, buffer in zip(outputs, buffers, strict=True):
         _settle(node, buffer)
 

@@ -119,7 +119,7 @@ def _any_required(made: Node, numbers: Sequence[int]) -> bool:
     )
 
 
-def _remember(made: Node, inputs: Sequence[Any], storage: Any) -> None:
+def remember(made: Node, inputs: Sequence[Any], storage: Any) -> None:
     """Note the versions of what the gradient will need."""
     which = saves(made.signature.op)
     if not which:
@@ -170,7 +170,7 @@ def record(
         made.device = device
     if isinstance(made.type, TupleType):
         if made.requires_grad:
-            _remember(made, inputs, None)
+            remember(made, inputs, None)
         results: Any = tuple(
             [
                 _tensor._own(derive(op.PICK, (made,), (number,), (), location))
@@ -180,7 +180,7 @@ def record(
     else:
         results = _tensor._own(made)
         if made.requires_grad:
-            _remember(made, inputs, results._storage)
+            remember(made, inputs, results._storage)
     if made.device in _EAGER:
         flush.flush()
     if STATE.anomaly:

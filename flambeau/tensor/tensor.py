@@ -19,7 +19,7 @@ from flambeau.graph.composite import placeholder
 from flambeau.graph.dtype import DType
 from flambeau.graph.history import History, is_leaf
 from flambeau.graph.node import Node, Shape, TensorType, node, tensor_type
-from flambeau.schedule import flush
+from flambeau.schedule import flush, watch
 from flambeau.tensor.attached import Attached
 from flambeau.tensor.device import default_device_name, device, device_of, resolve
 from flambeau.tensor.record import check_dtype, derive, serve
@@ -104,6 +104,8 @@ class Tensor(Attached):
         storage = Storage(held)
         if held.buffer is None:
             flush.announce(weakref.ref(storage))
+        elif watch.ACTIVE is not None:
+            watch.ACTIVE.born(weakref.ref(storage))
         return cls._make(storage, held.type)
 
     @classmethod
@@ -122,10 +124,15 @@ class Tensor(Attached):
         held = placeholder(of)
         held.device = where
         held.buffer = devices.get(where).from_numpy(numpy.asarray(array, order="C"), of, copy)
-        return cls._make(Storage(held), of)
+        storage = Storage(held)
+        if watch.ACTIVE is not None:
+            watch.ACTIVE.constant(weakref.ref(storage), held, array, copy)
+        return cls._make(storage, of)
 
     def _view_as(self, view: View) -> Tensor:
         """A tensor that sees this tensor's storage through `view` (of the base's whole)."""
+        if watch.ACTIVE is not None:
+            watch.ACTIVE.read(self)
         result = Tensor._make(self._storage, tensor_type(view.shape, self._type.dtype))
         result._view = view
         result._base = self._base if self._base is not None else self
@@ -141,6 +148,8 @@ class Tensor(Attached):
 
     def _read(self) -> Node:
         """The Node of this tensor's value now, carrying its gradient where it has one."""
+        if watch.ACTIVE is not None:
+            watch.ACTIVE.read(self)
         if self._view is not None:
             return self._read_view()
         held = self._storage.node
@@ -200,6 +209,7 @@ class Tensor(Attached):
             raise RuntimeError(
                 "a composite's body must not read values: they are not known when it is expanded"
             )
+        watch.refuse("a value is read")
         held = self._storage.node
         where = devices.get(held.device)
         if self._view is not None and held.device not in HOST:
@@ -218,6 +228,8 @@ class Tensor(Attached):
     def _write(self, value: Node) -> Self:
         """Make `value` (of this tensor's type, recorded for this purpose) this tensor's content."""
         self._check_writable()
+        if watch.ACTIVE is not None:
+            watch.ACTIVE.written(self)
         storage = self._storage
         old = storage.node
         if self._view is None or not self._view.steps:  # a view without steps is the whole
@@ -359,6 +371,8 @@ class Tensor(Attached):
 
     @property
     def grad(self) -> Tensor | None:
+        if watch.ACTIVE is not None:
+            watch.ACTIVE.gradient(self, False)
         return self._grad
 
     @grad.setter
@@ -372,10 +386,14 @@ class Tensor(Attached):
                 raise RuntimeError(
                     f"assigned grad has data of type {value._type}, expected {self._type}"
                 )
+        if watch.ACTIVE is not None:
+            watch.ACTIVE.gradient(self, True)
         self._grad = value
 
     def _accumulate_grad(self, gradient: Node) -> None:
         """Autograd's delivery to a leaf."""
+        if watch.ACTIVE is not None:
+            watch.ACTIVE.gradient(self, False)
         if self._grad is None:
             self._grad = Tensor._own(gradient)
         elif gradient.requires_grad or self._grad.requires_grad:
@@ -386,6 +404,8 @@ class Tensor(Attached):
 
     def detach(self) -> Tensor:
         """The same storage and version, without gradient."""
+        if watch.ACTIVE is not None:
+            watch.ACTIVE.read(self)
         result = Tensor._make(self._storage, self._type)
         if STATE.tracing:
             result._storage = Storage(node(op.DETACH, (self._read(),)))
@@ -409,6 +429,7 @@ class Tensor(Attached):
 
     @data.setter
     def data(self, value: Tensor) -> None:
+        watch.refuse("a tensor's .data is replaced")
         if value._type is not self._type:
             self._type = value._type
         self._view, self._base, self._read_cache = value._view, value._base, None

@@ -51,7 +51,7 @@ class Pool:
         self.used = 0
         self.most_used = 0
         self.free = 0
-        self.kept = KEPT  # the module's names are gone when the last buffers are, at the exit
+        self.kept = KEPT  # here, for buffers that die when the module has gone
 
     def allocate(self, of: TensorType) -> CpuBuffer:
         """A buffer with undefined content. Raises MemoryError where there is no memory."""

@@ -38,13 +38,8 @@ CHANNELS = 16
 SAVED = 1.5
 """How many times as many multiplications the definition must take: edges fill tiles partly."""
 
-RESIDENT = 1 << 18
-"""Bytes of transformed tiles in a block. 64 channels of 56×56, milliseconds for blocks of 128, 256,
-512 and 1024 KiB: batch 1 -, 0.35, 0.38, 0.44; batch 8 2.9, 2.6, 2.7, -."""
-
-FEW_BYTES, FEW_PANELS = 1 << 21, 4
-"""So little is one block, whose weights need no stage of their own: 128 channels of 28×28 0.37 ms
-instead of 0.45, 8 × 512 channels of 7×7 3.1 instead of 3.4."""
+RESIDENT = 3 << 18
+"""Bytes of transformed tiles that stay in a core's cache."""
 
 PIECE = 16
 """Tiles of one row that are transformed at once, at most."""
@@ -196,14 +191,15 @@ def cut_of(found: Convolution, target: Target) -> Cut:
     for height, wide in register_tiles(lanes, target.registers):
         panels = -(-found.tiles // (wide * lanes))
         cost = -(-found.m.extent // height) * panels * multiplying(height, wide)
-        if wide * lanes > 32:
-            cost *= 1.1  # as in tiling.py
         if best is None or cost < best:
             best, rows, vectors = cost, height, wide
     panels = -(-found.tiles // (vectors * lanes))
     bytes_each = PLACES * channels * vectors * lanes * 4
-    inside = panels <= FEW_PANELS or panels * bytes_each <= FEW_BYTES
-    block = panels if inside else min(panels, max(1, RESIDENT // bytes_each))
+    block = min(panels, max(1, RESIDENT // bytes_each))
+    inside = panels * bytes_each <= 2 * RESIDENT or panels == 1
+    if inside:
+        block = panels
     piece = min(PIECE, 1 << (found.x.tiles - 1).bit_length())
-    row_panels = -(-found.m.extent // rows)
-    return Cut(rows, vectors, lanes, row_panels, panels, block, max(piece, 2), block == panels)
+    return Cut(
+        rows, vectors, lanes, -(-found.m.extent // rows), panels, block, max(piece, 2), inside
+    )

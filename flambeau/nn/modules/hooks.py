@@ -8,6 +8,7 @@ from typing import Any
 
 from flambeau.autograd.mode import STATE
 from flambeau.nn.modules.backward_hook import BackwardHook
+from flambeau.schedule import watch
 from flambeau.utils.hooks import RemovableHandle
 
 Hook = Callable[..., Any]
@@ -92,6 +93,8 @@ class Hooked:
         return handle
 
     def __call__(self, *args: Any, **kwargs: Any) -> Any:
+        if watch.ACTIVE is not None:
+            watch.ACTIVE.module(self)
         if not (
             self._forward_hooks
             or self._forward_pre_hooks

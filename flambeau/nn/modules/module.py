@@ -7,6 +7,7 @@ from typing import Any, Self
 
 from flambeau.graph.dtype import DType, bfloat16, float16, float32, float64
 from flambeau.nn.modules.state import Stateful, _IncompatibleKeys
+from flambeau.schedule import watch
 from flambeau.tensor.device import device
 from flambeau.tensor.tensor import Tensor
 
@@ -68,6 +69,8 @@ class Module(Stateful):
     def zero_grad(self, set_to_none: bool = True) -> None:
         """Drop the parameters' gradients, or fill them with zeros."""
         for parameter in self.parameters():
+            if watch.ACTIVE is not None:
+                watch.ACTIVE.gradient(parameter, set_to_none)
             if parameter._grad is None:
                 continue
             if set_to_none:

@@ -8,6 +8,7 @@ from collections.abc import Callable, Sequence
 from typing import Any
 
 from flambeau.optim.optimizer import Optimizer
+from flambeau.schedule import watch
 from flambeau.tensor.tensor import Tensor
 
 __all__ = ["LRScheduler", "_LRScheduler"]
@@ -26,6 +27,7 @@ def group_values(optimizer: Optimizer, key: str) -> list[Any]:
 
 def set_value(group: dict[str, Any], key: str, value: Any) -> None:
     """Set group[key]; a tensor there keeps its identity."""
+    watch.refuse("a schedule sets a learning rate")
     if isinstance(group[key], Tensor):
         group[key].fill_(float(value))
     else:
