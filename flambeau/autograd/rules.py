@@ -207,22 +207,19 @@ def _scatter_along(values: Node, index: Node, axis: int, extent: int) -> Node:
     """Zeros, `extent` of them along axis, with values added at index along axis: the adjoint of
     take_along_axis."""
     shape = values.shape
-    whole = (*shape[:axis], extent, *shape[axis + 1 :])
-    linear = b.cast(index, index.dtype)
-    stride = 1
-    total = b.constant(0, index.dtype)
-    for place in range(len(shape) - 1, -1, -1):
-        if place == axis:
-            term = linear
-        else:
-            line = tuple(shape[place] if other == place else 1 for other in range(len(shape)))
-            term = b.reshape(b.iota(shape[place]), line)
-        total = b.add(total, b.mul(term, b.constant(stride, index.dtype)))
-        stride *= whole[place]
-    flat = b.reshape(b.expand(total, shape), (values.type.size,))
-    target = b.full((math.prod(whole),), 0, values.dtype)
-    added = b.scatter(target, flat, b.reshape(values, (values.type.size,)), 0, "add")
-    return b.reshape(added, whole)
+    zeros = b.full((*shape[:axis], extent, *shape[axis + 1 :]), 0, values.dtype)
+    return b.scatter(zeros, index, values, axis, "add", along=True)
+
+
+def _gather_along(x: Node, index: Node, axis: int) -> Node:
+    """x at index along axis, the other coordinates being the index's own."""
+    total = b.mul(index, b.constant(math.prod(x.shape[axis + 1 :]), index.dtype))
+    for place, extent in enumerate(index.shape):
+        if place != axis:
+            line = tuple([extent if other == place else 1 for other in range(len(x.shape))])
+            stride = b.constant(math.prod(x.shape[place + 1 :]), index.dtype)
+            total = b.add(total, b.mul(b.reshape(b.iota(extent), line), stride))
+    return b.gather(b.reshape(x, (x.type.size,)), b.expand(total, index.shape), 0)
 
 
 def _scan_product_gradient(x: Node, g: Node, axis: int) -> Node:
@@ -370,13 +367,13 @@ def _gather(node: Node, g: Node) -> Gradients:
 @_rule(op.SCATTER, "inputs", "by mode: set, add, mul, max; none for the index")
 def _scatter(node: Node, g: Node) -> Gradients:
     target, index, value = node.inputs
-    axis, mode = node.attrs
-    gathered = b.gather(g, index, axis)
+    axis, mode, *along = node.attrs
     if mode == "add":
-        return g, None, gathered
+        return g, None, _scattered(g, node)
     if mode == "set":
         zeros = b.full_like(value, 0)
-        return b.scatter(g, index, zeros, axis, "set"), None, _last_written(gathered, node)
+        erased = b.scatter(g, index, zeros, axis, "set", bool(along))
+        return erased, None, _last_written(_scattered(g, node), node)
     if mode == "max":
         return _scatter_max(node, g)
     raise NotImplementedError(
@@ -385,12 +382,21 @@ def _scatter(node: Node, g: Node) -> Gradients:
     )
 
 
+def _scattered(x: Node, node: Node) -> Node:
+    """What lies in x where a SCATTER writes its values."""
+    index, (axis, _mode, *along) = node.inputs[1], node.attrs
+    return _gather_along(x, index, axis) if along else b.gather(x, index, axis)
+
+
 def _last_written(gathered: Node, node: Node) -> Node:
     """The gradient of the values that were not overwritten by a later duplicate."""
     target, index, value = node.inputs
-    axis = node.attrs[0]
-    count = index.type.size
-    order = b.reshape(b.iota(count), index.shape)
+    axis, _mode, *along = node.attrs
+    order = b.reshape(b.iota(index.type.size), index.shape)
+    if along:
+        none = b.full(target.shape, -1, order.dtype)
+        winner = _scattered(b.scatter(none, index, order, axis, "set", along=True), node)
+        return b.where(b.equal(winner, order), gathered, b.constant(0.0, gathered.dtype))
     none = b.full((target.shape[axis],), -1, order.dtype)
     winner = b.gather(b.scatter(none, index, order, 0, "set"), index, 0)
     kept = b.equal(winner, order)
@@ -401,11 +407,11 @@ def _last_written(gathered: Node, node: Node) -> Node:
 def _scatter_max(node: Node, g: Node) -> Gradients:
     """g shared equally by all that reach the maximum."""
     target, index, value = node.inputs
-    axis, _mode = node.attrs
+    axis, _mode, *along = node.attrs
     from_target = b.cast(b.equal(target, node), g.dtype)
-    from_value = b.cast(b.equal(value, b.gather(node, index, axis)), g.dtype)
-    share = b.div(g, b.scatter(from_target, index, from_value, axis, "add"))
-    return b.mul(share, from_target), None, b.mul(b.gather(share, index, axis), from_value)
+    from_value = b.cast(b.equal(value, _scattered(node, node)), g.dtype)
+    share = b.div(g, b.scatter(from_target, index, from_value, axis, "add", bool(along)))
+    return b.mul(share, from_target), None, b.mul(_scattered(share, node), from_value)
 
 
 @_rule(op.MATERIALIZE, "", "g")

@@ -224,8 +224,10 @@ def gather(x: Node, index: Node, axis: int, message: str | None = None) -> Node:
     return node(op.GATHER, (x, index), (axis,) if message is None else (axis, message))
 
 
-def scatter(target: Node, index: Node, value: Node, axis: int, mode: str) -> Node:
-    return node(op.SCATTER, (target, index, value), (axis, mode))
+def scatter(
+    target: Node, index: Node, value: Node, axis: int, mode: str, along: bool = False
+) -> Node:
+    return node(op.SCATTER, (target, index, value), (axis, mode, *([True] if along else [])))
 
 
 def assign(base: Node, value: Node, chain: tuple[Any, ...], starts: tuple[Any, ...]) -> Node:

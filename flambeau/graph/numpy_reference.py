@@ -259,13 +259,25 @@ _SCATTERS = {"add": np.add, "mul": np.multiply, "max": np.maximum}
 
 def scatter(attrs: Attrs, scalars: Scalars, target: Array, index: Array, value: Array) -> Array:
     """Duplicates are taken in the order of `index`: the last one wins for "set"."""
-    axis, mode = attrs
+    axis, mode, *along = attrs
     _check_index(index, target.shape[axis], axis)
+    if along:
+        return _scatter_along(axis, mode, target, index, value)
     result = np.moveaxis(target.copy(), axis, 0)
     flat = value.reshape(*target.shape[:axis], index.size, *target.shape[axis + 1 :])
     rows = np.moveaxis(flat, axis, 0)
     for place, row in zip(index.ravel(), rows, strict=True):
         result[place] = row if mode == "set" else _SCATTERS[mode](result[place], row)
+    return np.moveaxis(result, 0, axis)
+
+
+def _scatter_along(axis: int, mode: str, target: Array, index: Array, value: Array) -> Array:
+    result = np.moveaxis(target.copy(), axis, 0)
+    places, rows = np.moveaxis(index, axis, 0), np.moveaxis(value, axis, 0)
+    others = np.ogrid[tuple(slice(extent) for extent in places.shape[1:])]
+    for place, row in zip(places, rows, strict=True):
+        at = (place, *others)
+        result[at] = row if mode == "set" else _SCATTERS[mode](result[at], row)
     return np.moveaxis(result, 0, axis)
 
 

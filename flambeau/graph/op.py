@@ -470,12 +470,13 @@ SCATTER = _add(
     "SCATTER",
     "indexing",
     3,
-    "axis mode",
+    "axis mode [along]",
     shapes.scatter,
     shapes.scattered,
     reference.scatter,
     "(target, index, value): target with value set, added, multiplied or maxed in at index along "
-    "axis, in the order of index; out of range raises IndexError",
+    "axis, in the order of index; with along=True index has value's shape, and the other "
+    "coordinates are its own; out of range raises IndexError",
 )
 # effects
 MATERIALIZE = _add(

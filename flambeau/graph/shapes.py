@@ -198,9 +198,13 @@ def gather(attrs: Attrs, shapes: list[Shape]) -> Shape:
 
 
 def scatter(attrs: Attrs, shapes: list[Shape]) -> Shape:
-    axis, mode = attrs
+    axis, _mode, *along = attrs
     target, index, value = shapes
     expected = (*target[:axis], *index, *target[axis + 1 :])
+    if along:
+        fits = zip(index, target, strict=True)
+        small = all(n <= most for at, (n, most) in enumerate(fits) if at != axis)
+        expected = index if small else target
     if value != expected:
         raise RuntimeError(
             f"shape mismatch: values of shape {list(value)} cannot be scattered into "

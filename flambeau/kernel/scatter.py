@@ -26,19 +26,19 @@ def lower_copy(target: Node, source: Node, name: str, stored: Any, scalars: Any)
 def lower_scatter(node: Node, name: str, stored: Any, scalars: Any) -> Lowered:
     """The updates of a SCATTER whose buffer holds the target already.
 
-    The index is walked in order, so that duplicates give the same result every time; the other
-    axes of the target are the domain, so that no two points of it write the same element.
+    The index is walked in order along its axis, so that duplicates give the same result every
+    time; the other axes are the domain, so that no two points of it write the same element.
     """
     lowering = Lowering(stored, frozenset({node}), scalars)
     indices = lowering.indices
     target, places, value = node.inputs
-    axis, mode = node.attrs
-    rank = len(places.shape)
+    axis, mode, *along = node.attrs
+    rank = 1 if along else len(places.shape)
     axes = [Axis(extent) for extent in value.shape]
     inner, domain = axes[axis : axis + rank], [*axes[:axis], *axes[axis + rank :]]
     index = tuple([indices.axis(each) for each in axes])
     lowering.scopes.append([])
-    place = lowering.value(places, index[axis : axis + rank])
+    place = lowering.value(places, index if along else index[axis : axis + rank])
     position, guard = guarded_position(lowering, place, target.shape[axis], axis, (), node)
     update = lowering.value(value, index, guard)
     at = (*index[:axis], position, *index[axis + rank :])

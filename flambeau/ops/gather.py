@@ -123,11 +123,8 @@ def take_along_dim(input: Tensor, indices: Tensor, dim: int | None = None) -> Te
 def scatter_along(input: Tensor, index: Tensor, source: Tensor, axis: int, mode: str) -> Tensor:
     """input with source written at index along axis: set, add, mul or max."""
     x, places, value = input._read(), index._read(), source._read()
-    flat = b.reshape(x, (x.type.size,))
     value = b.slice_(value, (0,) * len(places.shape), places.shape)
-    linear = b.reshape(_linear(places, x.shape, axis), (places.type.size,))
-    written = b.scatter(flat, linear, b.reshape(value, linear.shape), 0, mode)
-    return Tensor._traced(b.reshape(written, x.shape))
+    return Tensor._traced(b.scatter(x, places, value, axis, mode, along=True))
 
 
 def _scatter(

@@ -32,6 +32,13 @@ def scattered(mode: str) -> Function:
     return lambda x, v: record(op.SCATTER, (x, indices(2, 0, 2), v), (0, mode))
 
 
+def scattered_along(mode: str) -> Any:
+    def scatter(x: Any, value: Any) -> Any:
+        return record(op.SCATTER, (x, indices(2, 0, 2, 1).reshape(2, 2), value), (0, mode, True))
+
+    return scatter
+
+
 def assigned(base: Any, value: Any) -> Any:
     chain = (("SLICE", (2, 2), (1, 1)), ("PERMUTE", (1, 0)))
     return record(op.ASSIGN, (base, value), (chain,), (1, 0))
@@ -94,6 +101,9 @@ DIFFERENTIABLE: dict[Primitive, list[tuple[Function, tuple[tuple[int, ...], ...]
         (scattered("set"), ((3, 2), (3, 2))),
         (scattered("add"), ((3, 2), (3, 2))),
         (scattered("max"), ((3, 2), (3, 2))),
+        (scattered_along("set"), ((3, 3), (2, 2))),
+        (scattered_along("add"), ((3, 3), (2, 2))),
+        (scattered_along("max"), ((3, 3), (2, 2))),
     ],
     op.MATERIALIZE: [(bare(op.MATERIALIZE), ((3,),))],
     op.ASSIGN: [(assigned, ((3, 2), (2, 2)))],

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from typing import Any
 
 import numpy as np
@@ -193,3 +194,23 @@ def test_a_row_with_a_bad_number_is_not_written() -> None:
     places = torch.tensor([0, 5, 1]) + torch.zeros(3, dtype=torch.int64)  # known later
     with pytest.raises(IndexError, match="index 5 is out of bounds for dimension 0 with size 2"):
         torch.zeros(2, 300).index_add(0, places, torch.ones(3, 300)).tolist()
+
+
+@pytest.mark.parametrize("mode", ["set", "add", "max"])
+@pytest.mark.parametrize("shape", [(1, 40), (40, 1), (7, 5), (40, 193), (3, 70, 65)])
+@pytest.mark.parametrize("axis", [0, 1])
+def test_elements_are_scattered_in_order(
+    axis: int, shape: tuple[int, ...], mode: str, device: str
+) -> None:
+    """Along any dimension, duplicates in order; index and source may be smaller than the rest."""
+    rng = np.random.default_rng(math.prod(shape))
+    whole = tuple([9 if n == axis else extent + 2 for n, extent in enumerate(shape)])
+    target, value = rng.random(whole, np.float32), rng.random(shape, np.float32)
+    places = rng.integers(0, 9, shape)
+    expected = reference.scatter((axis, mode, True), (), target, places, value)
+    given = (axis, torch.from_numpy(places).to(device), torch.from_numpy(value).to(device))
+    start = torch.from_numpy(target).to(device)
+    found = start.scatter(*given) if mode == "set" else None
+    if found is None:
+        found = start.scatter_reduce(*given, "sum" if mode == "add" else "amax")
+    np.testing.assert_array_equal(found.cpu().numpy(), expected)

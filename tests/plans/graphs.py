@@ -274,6 +274,12 @@ def sort():
 
 
 @plan
+def scatter_along():
+    index = buffer(24, 16, dtype=d.int64)
+    return (g.scatter(buffer(100, 16), index, buffer(24, 16), 0, "add", along=True),)
+
+
+@plan
 def some_of_a_sort():
     return g.sort(buffer(8, 30, 2), 1, True, (1, 3))
 

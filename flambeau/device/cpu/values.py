@@ -180,10 +180,7 @@ class Values(Access):
     def _needed(self, value: Value) -> list[Value]:
         if value.op == "AND" and _limit(value) is not None:
             index = value.args[1].args[0]
-            if self._find(index) is None:
-                return [index]
-            if self._is_wide(index):
-                return []
+            return [index] if self._find(index) is None else []
         if value.op != "load":
             return list(value.args)
         return [atom for atom, _ in self.terms(value.args[0])[1]] + list(value.args[1:])
@@ -202,9 +199,7 @@ class Values(Access):
         if value.op in ("LT", "EQ"):
             return self._comparison(value, operands)
         if value.op == "AND" and (limit := _limit(value)) is not None:
-            found = self._within(value.args[1].args[0], limit)
-            if found is not None:
-                return found
+            return self._within(value.args[1].args[0], limit)
         return elementwise.apply(self.emitter, value.op, operands)
 
     # integers
@@ -240,17 +235,17 @@ class Values(Access):
             self.emitter.let(f"icmp {how} <{lanes} x i32> {x}, {y}"), dtypes.bool_, lanes
         )
 
-    def _is_wide(self, index: Value) -> bool:
+    def _within(self, index: Value, limit: int) -> Operand:
+        """0 ≤ index < limit by one comparison: of unsigned numbers, narrow ones where it fits."""
         operand = self._find(index)
-        return operand is not None and operand.lanes > 1 and self._fits(index)
-
-    def _within(self, index: Value, limit: int) -> Operand | None:
-        """0 ≤ index < limit by one comparison of vectors; None where that is not the way."""
-        operand = self._find(index)
-        if operand is None or not self._is_wide(index):
-            return None
-        name, lanes = self._narrow(operand, operand.lanes), operand.lanes
-        test = self.emitter.let(f"icmp ult <{lanes} x i32> {name}, splat (i32 {limit})")
+        assert operand is not None
+        lanes = operand.lanes
+        if lanes > 1 and self._fits(index):
+            kind, name = "i32", self._narrow(operand, lanes)
+        else:
+            kind, name = "i64", self.emitter.spread(operand, lanes)
+        most = str(limit) if lanes == 1 else f"splat ({kind} {limit})"
+        test = self.emitter.let(f"icmp ult {vector_type(kind, lanes)} {name}, {most}")
         return Operand(test, dtypes.bool_, lanes)
 
     def _integer_division(self, value: Value, operands: list[Operand]) -> Operand:
