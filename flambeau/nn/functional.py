@@ -68,6 +68,7 @@ from flambeau.ops.margin_loss import (
 )
 from flambeau.ops.mask import one_hot
 from flambeau.ops.matmul import linear
+from flambeau.ops.multi_head import multi_head_attention_forward
 from flambeau.ops.norm import (
     batch_norm,
     group_norm,
@@ -97,6 +98,7 @@ from flambeau.ops.softmax import gumbel_softmax, log_softmax, softmax, softmin
 from flambeau.ops.trigonometry import tanh
 
 __all__ = [
+    "multi_head_attention_forward",
     "adaptive_avg_pool1d",
     "adaptive_avg_pool2d",
     "adaptive_avg_pool3d",

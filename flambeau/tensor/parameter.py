@@ -42,6 +42,12 @@ class Parameter(Tensor):
     def __repr__(self, *, tensor_contents: Any = None) -> str:
         return f"Parameter containing:\n{super().__repr__()}"
 
+    def __deepcopy__(self, memo: dict[int, Any]) -> Tensor:
+        """A copy of the values; unlike a tensor's it has no gradient, as in PyTorch."""
+        result = super().__deepcopy__(memo)
+        result._grad = None
+        return result
+
     def __reduce_ex__(self, protocol: Any) -> Any:
         return _rebuild_parameter, (type(self), self.detach(), self.requires_grad, self.__dict__)
 

@@ -377,3 +377,12 @@ def test_clipping_that_meets_infinity():
         nn.utils.clip_grad_norm_([parameter], 1.0, error_if_nonfinite=True)
     with pytest.warns(UserWarning, match="no gradient clipping"):
         assert nn.utils.clip_grad_norm_([], 1.0).item() == 0
+
+
+def test_a_copied_parameter_has_no_gradient():
+    layer = nn.Linear(2, 1)
+    layer(torch.ones(1, 2)).sum().backward()
+    assert copy.deepcopy(layer).weight.grad is None and layer.weight.grad is not None
+    tensor = torch.ones(2, requires_grad=True)
+    tensor.sum().backward()
+    assert copy.deepcopy(tensor).grad.tolist() == [1.0, 1.0]

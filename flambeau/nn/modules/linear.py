@@ -12,7 +12,7 @@ from flambeau.nn.modules.module import Module
 from flambeau.tensor.parameter import Parameter
 from flambeau.tensor.tensor import Tensor
 
-__all__ = ["Bilinear", "Identity", "Linear"]
+__all__ = ["Bilinear", "Identity", "Linear", "NonDynamicallyQuantizableLinear"]
 
 
 class Identity(Module):
@@ -67,6 +67,10 @@ class Linear(Module):
             f"in_features={self.in_features}, out_features={self.out_features}, "
             f"bias={self.bias is not None}"
         )
+
+
+class NonDynamicallyQuantizableLinear(Linear):
+    """A Linear; the name is PyTorch's for the one inside MultiheadAttention."""
 
 
 class Bilinear(Module):
