@@ -307,14 +307,21 @@ class Transformer(Module):
     ) -> None:
         super().__init__()
         made: Any = {"bias": bias, "device": device, "dtype": dtype}
-        layer: Any = (d_model, nhead, dim_feedforward, dropout, activation, layer_norm_eps)
+        layer: Any = {
+            "dim_feedforward": dim_feedforward,
+            "dropout": dropout,
+            "activation": activation,
+            "layer_norm_eps": layer_norm_eps,
+            "batch_first": batch_first,
+            "norm_first": norm_first,
+        }
         if custom_encoder is None:
-            encoder_layer = TransformerEncoderLayer(*layer, batch_first, norm_first, **made)
+            encoder_layer = TransformerEncoderLayer(d_model, nhead, **layer, **made)
             norm = LayerNorm(d_model, eps=layer_norm_eps, **made)
             custom_encoder = TransformerEncoder(encoder_layer, num_encoder_layers, norm)
         self.encoder = custom_encoder
         if custom_decoder is None:
-            decoder_layer = TransformerDecoderLayer(*layer, batch_first, norm_first, **made)
+            decoder_layer = TransformerDecoderLayer(d_model, nhead, **layer, **made)
             norm = LayerNorm(d_model, eps=layer_norm_eps, **made)
             custom_decoder = TransformerDecoder(decoder_layer, num_decoder_layers, norm)
         self.decoder = custom_decoder
