@@ -11,6 +11,7 @@ import math
 from collections.abc import Iterable
 from typing import NamedTuple
 
+from flambeau.kernel import ir
 from flambeau.kernel.ir import Axis, Value, linear_terms
 from flambeau.kernel.tile import Contraction, reachable
 
@@ -115,3 +116,38 @@ def taps_of(contraction: Contraction) -> Taps | None:
     """
     found = Taps(pairs(contraction.b, contraction.k, contraction.n))
     return found if found.pairs and found.taps <= found.positions else None
+
+
+def on_lines(value: Value, found: Iterable[Pair]) -> tuple[Value, dict[Axis, Axis]]:
+    """The value with one axis in the place of each pair: along · stride + tap · dilation.
+
+    The second result tells the new axis of each pair's `along`.
+    """
+    lines = {pair.along: Axis(pair.extent) for pair in found}
+    strides = {pair.along: pair.stride for pair in found}
+    taps = {pair.tap for pair in found}
+    made: dict[Value, Value] = {}
+
+    def index(old: Value) -> Value:
+        constant, terms = linear_terms(old)
+        total = ir.const(constant)
+        for atom, factor in terms:
+            axis = atom.payload if atom.op == "axis" else None
+            if axis in lines:
+                part = ir.index_multiply(ir.axis(lines[axis]), factor // strides[axis])
+            elif axis in taps:
+                continue  # counted with its partner
+            else:
+                part = ir.index_multiply(change(atom), factor)
+            total = ir.index_add(total, part)
+        return total
+
+    def change(old: Value) -> Value:
+        if old not in made:
+            if _is_index(old) and old.op in ("ADD", "MUL", "axis"):
+                made[old] = index(old) if old.op != "axis" or old.payload in lines else old
+            else:
+                made[old] = Value(old.op, tuple(map(change, old.args)), old.dtype, old.payload)
+        return made[old]
+
+    return change(value), lines

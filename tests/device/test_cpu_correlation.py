@@ -10,26 +10,33 @@ import pytest
 import flambeau as torch
 from flambeau.device.cpu import CpuDevice
 from flambeau.device.cpu.correlation import correlates
+from flambeau.device.cpu.emit import Emitter
 from flambeau.device.cpu.prepare import prepared
+from flambeau.device.cpu.shifted import Lines, lines_of
+from flambeau.device.cpu.target import Target
+from flambeau.device.cpu.tiling import tiling
+from flambeau.device.cpu.values import Values
 from flambeau.graph import build, numpy_reference
 from flambeau.graph import dtype as dtypes
 from flambeau.graph.composite import placeholder
 from flambeau.graph.dtype import DType
 from flambeau.graph.graph import Graph
 from flambeau.graph.node import Node, tensor_type
+from flambeau.kernel.ir import Kernel
 from flambeau.kernel.tile import contraction_of
 from flambeau.schedule.plan import build as build_plan
 
 f32 = dtypes.float32
+TARGETS = {
+    "avx512": Target(True, True, 64, 32),
+    "avx2": Target(True, True, 32, 16),
+    "neon": Target(True, True, 16, 32),
+}
 
 
 @pytest.fixture(scope="module")
 def device() -> Any:
     return CpuDevice()
-
-
-def depthwise(channels: int) -> tuple[int, tuple[int, ...]]:
-    return channels, (channels, 1)
 
 
 def operands(
@@ -79,15 +86,84 @@ def test_one_row_of_weights(device: Any, name: str, dtype: DType) -> None:
     arrays = operands(image, weight, attrs, dtype)
     got = weight_gradient(device, attrs, weight[2:], arrays)
     np.testing.assert_allclose(got, exact(attrs, weight[2:], arrays), rtol=1e-4, atol=2e-5)
-    assert correlates(the_contraction(device, attrs, weight[2:], arrays))
+    contraction = contraction_of(the_kernel(device, attrs, weight[2:], arrays))
+    assert contraction is not None
+    assert correlates(contraction)
 
 
-def the_contraction(device: Any, attrs: Any, taps: tuple[int, ...], arrays: list[Any]) -> Any:
+def the_kernel(device: Any, attrs: Any, taps: tuple[int, ...], arrays: list[Any]) -> Kernel:
     nodes: list[Node] = [placeholder(tensor_type(each.shape, f32)) for each in arrays]
     result = build.conv("weight", *nodes, *attrs, taps)
     program = build_plan(Graph(tuple(nodes), (result,)), device.limits)
     (launch,) = program.launches
-    return contraction_of(prepared(launch.kernel))
+    return prepared(launch.kernel)
+
+
+DENSE = {
+    "square": ((2, 5, 14, 14), (32, 5, 3, 3), ((1, 1), ((1, 1), (1, 1)), (1, 1), 1)),
+    "stride": ((3, 13, 11, 12), (35, 13, 3, 3), ((2, 2), ((1, 1), (1, 1)), (1, 1), 1)),
+    "stem": ((1, 3, 40, 44), (64, 3, 7, 7), ((2, 2), ((3, 3), (3, 3)), (1, 1), 1)),
+    "dilation": ((2, 6, 20, 24), (10, 6, 3, 3), ((1, 1), ((2, 2), (3, 3)), (2, 3), 1)),
+    "uneven": ((2, 6, 20, 24), (10, 6, 4, 2), ((3, 1), ((2, 0), (0, 1)), (1, 1), 1)),
+    "no edge": ((3, 6, 9, 18), (20, 6, 3, 5), ((1, 1), ((0, 0), (0, 0)), (1, 1), 1)),
+    "groups": ((2, 12, 10, 10), (27, 4, 3, 3), ((1, 1), ((1, 1), (1, 1)), (1, 1), 3)),
+    "small planes": ((70, 9, 4, 4), (17, 9, 3, 3), ((1, 1), ((1, 1), (1, 1)), (1, 1), 1)),
+    "many blocks": ((2, 4, 80, 130), (16, 4, 3, 3), ((1, 1), ((1, 1), (1, 1)), (1, 1), 1)),
+    "shared blocks": ((1, 24, 40, 60), (40, 24, 3, 3), ((1, 1), ((1, 1), (1, 1)), (1, 1), 1)),
+    "long rows": ((1, 4, 4, 700), (16, 4, 3, 3), ((1, 1), ((1, 1), (1, 1)), (1, 1), 1)),
+    "one axis": ((4, 6, 500), (12, 6, 5), ((2,), ((2, 2),), (1,), 1)),
+    "one axis alone": ((1, 6, 500), (12, 6, 5), ((1,), ((2, 2),), (1,), 1)),
+    "a column of taps": ((2, 6, 12, 20), (12, 6, 3, 1), ((1, 2), ((1, 1), (0, 0)), (1, 1), 1)),
+    "three axes": ((2, 3, 5, 6, 9), (8, 3, 2, 3, 3), ((1,) * 3, ((1, 1),) * 3, (1,) * 3, 1)),
+    "many channels": ((2, 70, 7, 7), (600, 70, 3, 3), ((1, 1), ((1, 1), (1, 1)), (1, 1), 1)),
+}
+
+
+@pytest.mark.parametrize("dtype", [dtypes.float32, dtypes.float64])
+@pytest.mark.parametrize("name", DENSE)
+def test_many_rows_of_weights(device: Any, name: str, dtype: DType) -> None:
+    image, weight, attrs = DENSE[name]
+    arrays = operands(image, weight, attrs, dtype)
+    got = weight_gradient(device, attrs, weight[2:], arrays)
+    right = exact(attrs, weight[2:], arrays)
+    tolerance = 2e-6 if dtype is f32 else 1e-13
+    np.testing.assert_allclose(got, right, rtol=0, atol=tolerance * np.abs(right).max())
+    kernel = the_kernel(device, attrs, weight[2:], arrays)
+    for target in TARGETS.values():
+        assert lines(kernel, target) is not None
+
+
+def lines(kernel: Kernel, target: Target) -> Lines | None:
+    values, contraction = Values(Emitter(True), kernel), contraction_of(kernel)
+    assert contraction is not None
+    tiles = tiling(contraction, values, target)
+    return tiles and lines_of(contraction, tiles, values, target.registers)
+
+
+def test_what_is_added_to_a_weight_and_what_it_is_made_of() -> None:
+    """Operands that are computed, and an epilogue with arrays of the weight's shape and others."""
+    random = np.random.default_rng(5)
+    shapes = (2, 5, 12, 13), (18, 5, 3, 3), (2, 18, 12, 13), (18, 1, 1, 1), (5, 1, 3)
+    image, weight, gradient, scale, shift = (
+        random.standard_normal(each).astype(np.float32) for each in shapes
+    )
+    attrs = ((1, 1), ((1, 1), (1, 1)), (1, 1), 1)
+    x, w, g, a, b = map(torch.from_numpy, (image, weight, gradient, scale, shift))
+    w.requires_grad_()
+    result = torch.nn.functional.conv2d(x.relu(), w, padding=1)
+    (slope,) = torch.autograd.grad(result, w, g * 2)
+    got = (w.detach() - slope * a + b).numpy()
+    right = exact(attrs, (3, 3), [np.maximum(image, 0), gradient * 2])
+    np.testing.assert_allclose(got, weight - right * scale + shift, rtol=1e-5, atol=2e-4)
+
+
+def test_dense_weights_keep_what_is_not_finite_where_it_is(device: Any) -> None:
+    image, weight, attrs = (2, 4, 5, 18), (9, 4, 3, 3), ((1, 1), ((0, 0), (0, 0)), (1, 1), 1)
+    x, gradient = operands(image, weight, attrs)
+    x[1, 2, 0, 0] = np.inf
+    got = weight_gradient(device, attrs, (3, 3), [x, gradient])
+    assert np.isinf(got[:, 2, 0, 0]).all()
+    assert np.isfinite(got).sum() == got.size - 9
 
 
 def test_a_long_sum_is_more_exact_than_one_in_order(device: Any) -> None:
@@ -113,14 +189,15 @@ def test_what_is_not_finite_stays_where_it_is(device: Any) -> None:
     assert np.isfinite(got).sum() == got.size - 1
 
 
-def test_bits_do_not_depend_on_threads() -> None:
-    x, gradient = (torch.randn(2, 6, 30, 30) for _ in range(2))
-    weight = torch.zeros(6, 1, 3, 3, requires_grad=True)
+@pytest.mark.parametrize("groups", [1, 6])
+def test_bits_do_not_depend_on_threads(groups: int) -> None:
+    x, gradient = (torch.randn(2, 6, 60, 60) for _ in range(2))
+    weight = torch.zeros(6, 6 // groups, 3, 3, requires_grad=True)
     found = []
     before = torch.get_num_threads()
     for threads in (1, 2):
         torch.set_num_threads(threads)
-        result = torch.nn.functional.conv2d(x, weight, padding=1, groups=6)
+        result = torch.nn.functional.conv2d(x, weight, padding=1, groups=groups)
         (slope,) = torch.autograd.grad(result, weight, gradient)
         found.append(slope.numpy())
     torch.set_num_threads(before)

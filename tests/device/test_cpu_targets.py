@@ -113,3 +113,18 @@ def test_transformed_convolutions_on_lesser_processors() -> None:
     np.testing.assert_array_equal(*found)
     oldest = run_graph(CpuDevice("x86-64"), result, nodes, arrays)
     np.testing.assert_allclose(oldest, found[0], rtol=1e-5, atol=1e-4)
+
+
+@pytest.mark.skipif(not X86, reason="names x86 processors")
+@pytest.mark.parametrize("groups", [1, 8])
+def test_weight_gradients_on_lesser_processors(groups: int) -> None:
+    here = CpuDevice()
+    if here.compiler.target.vector_bytes < 32:
+        pytest.skip("this processor has no AVX2")
+    arrays = samples(f32, (2, 8, 19, 21), (2, 24 if groups == 1 else 8, 10, 11))
+    nodes = [placeholder(tensor_type(each.shape, f32)) for each in arrays]
+    result = build.conv("weight", *nodes, (2, 2), ((1, 1), (1, 1)), (1, 1), groups, (3, 3))
+    found = [run_graph(each, result, nodes, arrays) for each in (here, CpuDevice("haswell"))]
+    np.testing.assert_array_equal(*found)
+    oldest = run_graph(CpuDevice("x86-64"), result, nodes, arrays)
+    np.testing.assert_allclose(oldest, found[0], rtol=1e-5, atol=1e-4)

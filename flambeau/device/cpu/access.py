@@ -3,10 +3,13 @@
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
+from collections.abc import Iterator
+from contextlib import contextmanager
 from typing import NamedTuple
 
 from flambeau.device.cpu import convert, elementwise
 from flambeau.device.cpu.emit import (
+    INDEX,
     Emitter,
     Operand,
     known_lanes,
@@ -15,7 +18,7 @@ from flambeau.device.cpu.emit import (
     vector_literal,
 )
 from flambeau.graph.dtype import DType
-from flambeau.kernel.ir import Value, linear_terms
+from flambeau.kernel.ir import Axis, Value, linear_terms
 
 NEAR = 4
 """How many times as many elements as there are lanes are read at once, at most."""
@@ -45,12 +48,32 @@ class Address(NamedTuple):
         return first if even else None
 
 
+Terms = tuple[int, list[tuple[Value, int]]]
+
+
+def flattened(
+    terms: list[tuple[Value, int]], axes: tuple[Axis, ...], whole: Value
+) -> list[tuple[Value, int]]:
+    """Terms with `whole` in the place of axes that they have in its proportions."""
+    factors = {atom.payload: factor for atom, factor in terms if atom.op == "axis"}
+    step = inner = factors.get(axes[-1], 0)
+    for axis in reversed(axes):
+        if axis.extent > 1 and factors.get(axis) != inner:
+            return terms
+        inner *= axis.extent
+    if not step:
+        return terms
+    rest = [each for each in terms if each[0].op != "axis" or each[0].payload not in axes]
+    return [*rest, (whole, step)]
+
+
 class Access(ABC):
     """Reads and writes buffers; Values (values.py) computes what is read and written."""
 
     def __init__(self, emitter: Emitter) -> None:
         self.emitter = emitter
-        self._terms: dict[Value, tuple[int, list[tuple[Value, int]]]] = {}
+        self._terms: dict[Value, Terms] = {}
+        self._flat: tuple[tuple[Axis, ...], Value] | None = None
 
     @abstractmethod
     def value(self, value: Value) -> Operand:
@@ -60,12 +83,24 @@ class Access(ABC):
     def level(self, value: Value) -> int:
         """The number of the outermost scope in which a value can be computed."""
 
-    def terms(self, index: Value) -> tuple[int, list[tuple[Value, int]]]:
+    def terms(self, index: Value) -> Terms:
         """See linear_terms."""
         found = self._terms.get(index)
         if found is None:
-            found = self._terms[index] = linear_terms(index)
+            found = linear_terms(index)
+            if self._flat is not None:
+                found = found[0], flattened(found[1], *self._flat)
+            self._terms[index] = found
         return found
+
+    @contextmanager
+    def flat(self, axes: tuple[Axis, ...], whole: Axis) -> Iterator[None]:
+        """While this is open, addresses know axes that lie in memory as one by `whole`, their
+        row-major position."""
+        self._flat, before = (axes, Value("axis", (), INDEX, whole)), self._terms
+        self._terms = {}
+        yield
+        self._flat, self._terms = None, before
 
     # lanes
 

@@ -15,11 +15,18 @@ import llvmlite
 import llvmlite.binding as llvm
 
 from flambeau.device.cache import disk_cache
-from flambeau.device.cpu import few, micro
+from flambeau.device.cpu import few, micro, shifted_ir
 from flambeau.device.cpu.emit import Rendered
 from flambeau.device.cpu.render import render
 from flambeau.device.cpu.target import target_of
 from flambeau.kernel.ir import Kernel
+
+WRITERS = {
+    **dict.fromkeys(("micro", "turn", "fetch"), micro.module_text),
+    **dict.fromkeys(few.FEW, few.module_text),
+    shifted_ir.SHIFT: shifted_ir.module_text,
+}
+"""Who writes the functions that kernels share, by how their names begin."""
 
 
 @dataclass
@@ -205,8 +212,7 @@ class Compiler:
         """The address of a function that kernels share."""
         found = self._micros.get(name)
         if found is None:
-            writer = few if name.split("_")[0] in few.FEW else micro
-            text = writer.module_text(name, self.target.fused)
+            text = WRITERS[name.split("_")[0]](name, self.target.fused)
             addresses = self.functions(text, [name])
             found = self._micros[name] = addresses[name]
         return found

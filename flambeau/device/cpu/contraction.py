@@ -53,15 +53,15 @@ class ContractionRenderer:
         t = tiling
         self.rows = Panels(emitter, values, t.rows, contraction.k[-1])
         self.columns = Panels(emitter, values, t.columns, contraction.k[-1])
-        whole = t.blocks > 1 or t.direct  # a tile is the whole item's, else one pair of panels'
-        self.stride = t.columns.block * t.columns.width if whole else t.columns.width
+        down, across = self._kept()
+        self.stride = across * t.columns.width
+        self.tile_size = down * t.rows.width * self.stride
         sizes = [
-            t.rows.block * t.rows.width * t.depth,
+            t.rows.block * self._row_panel(),
             0 if t.direct else t.columns.block * t.columns.width * t.depth,
-            (t.rows.block if whole else 1) * t.rows.width * self.stride,
+            self.tile_size,
             t.lanes * t.lanes,
         ]
-        self.tile_size = sizes[2]
         if t.parts > 1 and not t.shared:
             sizes[2] *= t.parts
         self.imports = {self.micro_name()}
@@ -74,6 +74,20 @@ class ContractionRenderer:
             total += -(-size * t.itemsize // 64) * 64 + slack
         self.scratch = total
         self.part_size = self.tile_size * (self.tiles if t.shared else 1)
+
+    def _kept(self) -> tuple[int, int]:
+        """How many panels of rows and of columns have room for their sums at the same time."""
+        t = self.tiling
+        return (t.rows.block, t.columns.block) if t.blocks > 1 or t.direct else (1, 1)
+
+    def _row_panel(self) -> int:
+        """Elements of a packed panel of rows."""
+        return self.tiling.rows.width * self.tiling.depth
+
+    @property
+    def pieces(self) -> int:
+        """Into how many parts a block of the result is cut where partial sums are joined."""
+        return self.tiling.rows.block
 
     @property
     def tiles(self) -> int:
@@ -103,7 +117,7 @@ class ContractionRenderer:
         first = Stage(symbol, self.tiles * (t.parts if t.shared else 1), cost)
         if not t.shared:
             return (first,)
-        second = Stage(f"{symbol}_finish", self.tiles * t.rows.block, points * t.parts / 8)
+        second = Stage(f"{symbol}_finish", self.tiles * self.pieces, points * t.parts / 8)
         return (first, second)
 
     def micro_name(self) -> str:
@@ -115,10 +129,7 @@ class ContractionRenderer:
     def write(self) -> None:
         """The function's body, after its entry. Where k is split it leaves partial sums."""
         emitter, t = self.emitter, self.tiling
-        base = [
-            emitter.let(f"getelementptr i8, ptr %scratch, i64 {offset}") for offset in self.offsets
-        ]
-        self.packed_rows, self.packed_columns, self.tile, self.square = base
+        self._open_scratch()
         loop = emitter.open_loop("%begin", "%end")
         item, part, parts = loop.index, "0", None
         if t.shared:
@@ -137,10 +148,13 @@ class ContractionRenderer:
         self._blocks(part, tile, ends)
         if parts:
             emitter.close_loop(parts)
-            rows = emitter.open_loop(0, row_panels)
-            self._finish_row(self.tile, rows.index, ends)
-            emitter.close_loop(rows)
+            self._finish_all(self.tile, ends)
         emitter.close_loop(loop)
+
+    def _open_scratch(self) -> None:
+        """Find the places in the thread's own memory."""
+        base = [self.emitter.element("i8", "%scratch", offset) for offset in self.offsets]
+        self.packed_rows, self.packed_columns, self.tile, self.square = base
 
     def _blocks(self, part: str, tile: str, ends: Ends) -> None:
         """Pack and multiply the blocks of k that one partial sum has."""
@@ -153,19 +167,9 @@ class ContractionRenderer:
         deep = emitter.open_loop(low_block, high_block)
         block = deep.index if t.blocks > 1 else "0"
         low, high, depth = self._bind_block(block)
-        packing = [(self.rows, self.packed_rows, ends[0], ends[1])]
         if not t.direct:
-            packing.insert(0, (self.columns, self.packed_columns, ends[2], ends[3]))
-        for panels, packed, first, count in packing:
-            each = emitter.open_loop(0, count)
-            number = emitter.plus(first, each.index)
-            start = emitter.times(each.index, panels.side.width * t.depth)
-            place = emitter.element(t.kind, packed, start)
-            if panels.side.along_k:
-                self._pack_along_k(panels, number, place, low, high)
-            else:
-                self._pack_across(panels, number, place, low, high)
-            emitter.close_loop(each)
+            self._pack(self.columns, self.packed_columns, ends[2:], low, high)
+        self._pack_rows(ends, low, high)
         more = block
         if t.parts > 1:
             again = emitter.let(f"icmp ne i64 {block}, {low_block}")
@@ -176,22 +180,50 @@ class ContractionRenderer:
             self._multiply(block, more, depth, tile, ends)
         emitter.close_loop(deep)
 
-    def write_finish(self) -> None:
-        """The body of the second stage: add the partial sums up; the epilogue. An item is a panel
-        of rows in a block of the result."""
+    def _pack_rows(self, ends: Ends, low: Int, high: Int) -> None:
+        self._pack(self.rows, self.packed_rows, ends[:2], low, high)
+
+    def _pack(
+        self, panels: Panels, packed: str, which: tuple[str, Int], low: Int, high: Int
+    ) -> None:
         emitter, t = self.emitter, self.tiling
+        first, count = which
+        each = emitter.open_loop(0, count)
+        number = emitter.plus(first, each.index)
+        start = emitter.times(each.index, panels.side.width * t.depth)
+        place = emitter.element(t.kind, packed, start)
+        if panels.side.along_k:
+            self._pack_along_k(panels, number, place, low, high)
+        else:
+            self._pack_across(panels, number, place, low, high)
+        emitter.close_loop(each)
+
+    def write_finish(self) -> None:
+        """The body of the second stage: add the partial sums up; the epilogue. An item is one of
+        the `pieces` of a block of the result."""
+        emitter, t = self.emitter, self.tiling
+        self._open_scratch()
         loop = emitter.open_loop("%begin", "%end")
-        panel = self.emitter.part(loop.index, t.rows.block)
-        item = self.emitter.rest(loop.index, t.rows.block)
+        piece = self.emitter.part(loop.index, self.pieces)
+        item = self.emitter.rest(loop.index, self.pieces)
         self._bind_tile(item)
         first_row, row_panels = self._range(t.rows, emitter.part(item, t.rows.blocks))
         ends = (first_row, row_panels, *self._column_range(item))
-        there = emitter.let(f"icmp slt i64 {panel}, {row_panels}")
+        there = emitter.let(f"icmp slt i64 {piece}, {self._pieces(ends)}")
         with emitter.branch(there):
-            self._finish_row(self._partial(item), panel, ends)
+            self._finish(self._partial(item), piece, ends)
         emitter.close_loop(loop)
 
-    def _finish_row(self, tile: str, panel: str, ends: Ends) -> None:
+    def _finish_all(self, tile: str, ends: Ends) -> None:
+        loop = self.emitter.open_loop(0, self._pieces(ends))
+        self._finish(tile, loop.index, ends)
+        self.emitter.close_loop(loop)
+
+    def _pieces(self, ends: Ends) -> Int:
+        """How many of `pieces` there are in this block."""
+        return ends[1]
+
+    def _finish(self, tile: str, panel: str, ends: Ends) -> None:
         """The epilogue on a panel of rows whose partial sums are done."""
         emitter, t = self.emitter, self.tiling
         outer = emitter.open_loop(0, ends[3])
@@ -434,9 +466,7 @@ class ContractionRenderer:
         arguments += [("ptr", source), ("i64", str(step)), ("ptr", tile), ("i64", str(self.stride))]
         emitter.call(self.micro_name(), "void", [*arguments, ("i64", count)])
         emitter.pop()
-        rows = emitter.open_loop(0, ends[1])
-        self._finish_row(tile, rows.index, ends)
-        emitter.close_loop(rows)
+        self._finish_all(tile, ends)
 
     def _epilogue(self, tile: str, row_panel: str, column_panel: str) -> None:
         """The kernel's other statements on a tile: row by row, with the columns in lanes."""

@@ -29,6 +29,8 @@ from flambeau.device.cpu.emit import (
 )
 from flambeau.device.cpu.order import FEW_PARTS, MOST_PARTS, chains, cut
 from flambeau.device.cpu.prepare import levels, prepared
+from flambeau.device.cpu.shifted import lines_of
+from flambeau.device.cpu.shifted_ir import ShiftedRenderer
 from flambeau.device.cpu.target import Target
 from flambeau.device.cpu.tiling import Tiling, tiling
 from flambeau.device.cpu.values import Values
@@ -90,19 +92,25 @@ class Renderer:
         return Rendered(text, stages, self.scratch, 0, tuple(sorted(self.imports)))
 
     def _contraction(self, name: str, contraction: Contraction, tiles: Tiling) -> Rendered:
-        split = tiles.shared
-        count = len(self.kernel.buffers)
+        lines = lines_of(contraction, tiles, self.values, self.target.registers)
+        split = (lines.tiling if lines else tiles).shared
+
+        def product_of(renderer: Renderer) -> ContractionRenderer:
+            writers = renderer.emitter, renderer.values
+            rest = renderer.statement, len(self.kernel.buffers)
+            if lines:
+                return ShiftedRenderer(*writers, contraction, lines, *rest)
+            return ContractionRenderer(*writers, contraction, tiles, *rest)
+
         self.entry(split)
-        arguments = (contraction, tiles, self.statement, count)
-        product = ContractionRenderer(self.emitter, self.values, *arguments)
+        product = product_of(self)
         product.write()
         text = self.function(name)
         emitters = [self.emitter]
         if split:
             other = Renderer(self.kernel, self.target)
             other.entry(split)
-            arguments = (contraction, tiles, other.statement, count)
-            ContractionRenderer(other.emitter, other.values, *arguments).write_finish()
+            product_of(other).write_finish()
             text += other.function(f"{name}_finish")
             emitters.append(other.emitter)
         return Rendered(

@@ -47,6 +47,7 @@ class Side:
     segment: int  # of a segment
     along_k: bool  # packed from vectors along k, transposed
     block: int  # panels in a work item
+    effort: float = 0.0  # cycles to pack one element, where that is known
 
     @property
     def per_run(self) -> int:
@@ -109,7 +110,7 @@ def tiling(contraction: Contraction, values: Values, target: Target) -> Tiling |
     how = ""
     if blocks <= MOST_PARTS:
         how = few.way(prod(axis.extent for axis in rows[1]), *columns, c, values)
-    if not how and not rows[1] and _side(columns, True, lanes, c, values, lanes).along_k is False:
+    if not how and not rows[1] and side_of(columns, True, lanes, c, values, lanes).along_k is False:
         return None  # a vector times a matrix, which lies as it is read best
     batch = prod(axis.extent for axis in c.batch)
     parts, shared = _parts(batch * m * n, k, blocks)
@@ -119,9 +120,7 @@ def tiling(contraction: Contraction, values: Values, target: Target) -> Tiling |
         sides = _read_in_place(how, rows, columns, c, values, lanes)
     else:
         sides = _best(rows, columns, c, values, lanes, target.registers)
-        most = AREA // 4 if parts > 1 and not shared else AREA
-        items = batch * (parts if shared else 1)
-        sides = _shared_out(*_blocked(*sides, most), items, lanes)
+        sides = in_blocks(*sides, batch, (parts, shared), lanes)
     return Tiling(
         "double" if double else "float",
         8 if double else 4,
@@ -135,7 +134,7 @@ def tiling(contraction: Contraction, values: Values, target: Target) -> Tiling |
         blocks,
         parts,
         shared,
-        _joint_k(c, split, lanes, values),
+        joint_k(c, (c.a, c.b), split, lanes, values),
         chains([axis.extent for axis in c.k]),
         how,
         inner,
@@ -149,20 +148,22 @@ def _read_in_place(
     the rows are packed for each; none narrower than memory likes."""
     count = prod(axis.extent for axis in rows[1])
     alone = how == "along" or count == 1
-    left = _side(rows, len(rows[1]) <= 1, 1 if alone else count, c, values, lanes)
+    left = side_of(rows, len(rows[1]) <= 1, 1 if alone else count, c, values, lanes)
     if alone:
         loads = [each for each in reachable([rows[0]]) if each.op == "load"]
         side_by_side = all(factor(x.args[0], c.k[-1], values) in (0, 1) for x in loads)
         left = replace(left, along_k=side_by_side)
-    right = _side(columns, True, 2 * lanes, c, values, lanes)
+    right = side_of(columns, True, 2 * lanes, c, values, lanes)
     items = min(8, -(-right.panels * right.width // (256 if how == "across" else 64)))
     items += items > 1 and items % 2
     return replace(left, block=left.panels), replace(right, block=-(-right.panels // items))
 
 
-def _joint_k(c: Contraction, split: int, lanes: int, values: Values) -> int:
+def joint_k(
+    c: Contraction, packed: tuple[Value, ...], split: int, lanes: int, values: Values
+) -> int:
     """How many of the last axes of k, behind the one that is cut, lie in memory as one."""
-    loads = [each for each in reachable([c.a, c.b]) if each.op == "load"]
+    loads = [each for each in reachable(packed) if each.op == "load"]
     return joined(c.k[min(split + 1, len(c.k) - 1) :], lanes, loads, values)
 
 
@@ -172,9 +173,9 @@ def _best(
     """The cheapest register tile and way to pack the columns."""
     best, chosen = None, None
     for height, vectors in register_tiles(lanes, registers):
-        left = _side(rows, len(rows[1]) <= 1, height, c, values, lanes)
+        left = side_of(rows, len(rows[1]) <= 1, height, c, values, lanes)
         for run in (True, False) if len(columns[1]) > 1 else (True,):
-            right = _side(columns, run, vectors * lanes, c, values, lanes)
+            right = side_of(columns, run, vectors * lanes, c, values, lanes)
             tiles = left.panels * right.panels
             multiply = multiplying(height, vectors)
             if vectors * lanes > 32:
@@ -193,6 +194,8 @@ def multiplying(height: int, vectors: int) -> float:
 
 def _packing(side: Side) -> float:
     """Cycles to pack one element."""
+    if side.effort:
+        return side.effort
     if side.along_k:
         return 0.5
     return 0.2 + 0.5 / min(side.segment, 16) if side.run else 1.4
@@ -209,6 +212,16 @@ def _parts(results: int, k: int, blocks: int) -> tuple[int, bool]:
     if blocks > MOST_PARTS:
         return FEW_PARTS, shared
     return (blocks if shared else 1), shared
+
+
+def in_blocks(
+    rows: Side, columns: Side, batch: int, parts: tuple[int, bool], lanes: int
+) -> tuple[Side, Side]:
+    """The sides cut into work items. A thread that makes all partial sums keeps them all."""
+    count, shared = parts
+    most = AREA // 4 if count > 1 and not shared else AREA
+    items = batch * (count if shared else 1)
+    return _shared_out(*_blocked(rows, columns, most), items, lanes)
 
 
 def _blocked(rows: Side, columns: Side, most: int) -> tuple[Side, Side]:
@@ -272,7 +285,7 @@ def register_tiles(lanes: int, registers: int) -> list[tuple[int, int]]:
     return found
 
 
-def _side(
+def side_of(
     operand: Operand, run: bool, width: int, c: Contraction, values: Values, lanes: int
 ) -> Side:
     value, axes = operand
