@@ -46,7 +46,30 @@ _MODES = (
     "no_grad",
     "set_grad_enabled",
 )
-_MODULES = frozenset({"accelerator", "backends", "cuda", "nn", "openness", "optim", "utils"})
+_MODULES = frozenset(
+    {
+        "accelerator",
+        "amp",
+        "backends",
+        "compiler",
+        "cuda",
+        "distributed",
+        "futures",
+        "fx",
+        "jit",
+        "mps",
+        "multiprocessing",
+        "nn",
+        "openness",
+        "optim",
+        "profiler",
+        "random",
+        "testing",
+        "utils",
+        "version",
+        "xpu",
+    }
+)
 """Modules that are imported when they are first asked for."""
 
 _LATER = {
@@ -66,6 +89,21 @@ _LATER |= dict.fromkeys(
     ),
     "flambeau.runtime",
 )
+_LATER |= dict.fromkeys(
+    (
+        "clear_autocast_cache",
+        "get_autocast_cpu_dtype",
+        "get_autocast_dtype",
+        "get_autocast_gpu_dtype",
+        "is_autocast_cache_enabled",
+        "is_autocast_cpu_enabled",
+        "is_autocast_enabled",
+        "set_autocast_dtype",
+        "set_autocast_enabled",
+    ),
+    "flambeau.amp.autocast_mode",
+)
+_LATER |= {"autocast": "flambeau.amp", "OutOfMemoryError": "flambeau.cuda"}
 """Functions that are imported when they are first asked for, and where they are."""
 
 # fmt: off

@@ -7,13 +7,14 @@ so that the table of the API and docs/differences.md can say so.
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Any, TypeVar
 
 _T = TypeVar("_T")
 _MARKED: dict[int, tuple[Any, str]] = {}  # by identity; the object is kept, so that ids stay
 
 
-def stand_in(meaning: str) -> Any:
+def stand_in(meaning: str) -> Callable[[_T], _T]:
     """Mark a function or class as standing in; `meaning` says what it does here."""
 
     def mark(thing: _T) -> _T:

@@ -9,6 +9,7 @@ from flambeau.graph import build as b
 from flambeau.graph import dtype as dtypes
 from flambeau.graph.dtype import bool_
 from flambeau.graph.node import Node
+from flambeau.ops.autocast import autocasting
 from flambeau.ops.composite import composite
 from flambeau.ops.matmul import product
 from flambeau.ops.norm import wide
@@ -135,6 +136,7 @@ def _head_factor(query: Tensor, key: Tensor, enable_gqa: bool) -> int:
     return heads // shared
 
 
+@autocasting
 def scaled_dot_product_attention(
     query: Tensor,
     key: Tensor,

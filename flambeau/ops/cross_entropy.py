@@ -11,6 +11,7 @@ from __future__ import annotations
 from flambeau.graph import build as b
 from flambeau.graph.dtype import int64, uint8
 from flambeau.graph.node import Node
+from flambeau.ops.autocast import autocasting
 from flambeau.ops.axes import title
 from flambeau.ops.bounds import check_bounds
 from flambeau.ops.composite import composite
@@ -168,6 +169,7 @@ def _check_classes(input: Tensor, target: Tensor, weight: Tensor | None, ignore_
     raise RuntimeError(f"Expected target size {list(expected)}, got {list(wanted)}")
 
 
+@autocasting
 def cross_entropy(
     input: Tensor,
     target: Tensor,
@@ -195,6 +197,7 @@ def cross_entropy(
     return _cross_entropy(input, target, weight, int(ignore_index), reduction, smoothing)
 
 
+@autocasting
 def nll_loss(
     input: Tensor,
     target: Tensor,

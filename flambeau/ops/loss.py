@@ -7,6 +7,7 @@ import warnings
 from flambeau.graph import build as b
 from flambeau.graph import op
 from flambeau.graph.node import Node
+from flambeau.ops.autocast import autocasting
 from flambeau.ops.composite import composite
 from flambeau.ops.promote import as_node, result_dtype
 from flambeau.tensor.record import record
@@ -114,6 +115,7 @@ def _weighted(losses: Node, weight: Tensor | None, reduction: str) -> Tensor:
     )
 
 
+@autocasting
 def mse_loss(
     input: Tensor,
     target: Tensor,
@@ -132,6 +134,7 @@ def _l1(input: Tensor, target: Tensor, weight: Tensor | None, reduction: str) ->
     return _weighted(absolute(b.sub(input._read(), target._read())), weight, reduction)
 
 
+@autocasting
 def l1_loss(
     input: Tensor,
     target: Tensor,
@@ -154,6 +157,7 @@ def _huber(input: Tensor, target: Tensor, reduction: str, delta: float, factor: 
     return reduced(b.where(b.less(distance, number(delta, distance)), near, far), reduction)
 
 
+@autocasting
 def smooth_l1_loss(
     input: Tensor,
     target: Tensor,
@@ -172,6 +176,7 @@ def smooth_l1_loss(
     return _huber(*both, reduction, float(beta), 1.0 / beta)
 
 
+@autocasting
 def huber_loss(
     input: Tensor,
     target: Tensor,

@@ -5,6 +5,7 @@ from __future__ import annotations
 from flambeau.graph import build as b
 from flambeau.graph import op
 from flambeau.graph.node import Node
+from flambeau.ops.autocast import autocasting
 from flambeau.ops.composite import composite
 from flambeau.ops.distance import cosine_similarity, pairwise_distance
 from flambeau.ops.loss import absolute, log1p, number, reduced, reduction_of, same_dtype
@@ -129,6 +130,7 @@ def _soft_margin(input: Tensor, target: Tensor, reduction: str) -> Tensor:
     return reduced(soft, reduction)
 
 
+@autocasting
 def soft_margin_loss(
     input: Tensor,
     target: Tensor,

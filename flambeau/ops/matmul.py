@@ -10,6 +10,7 @@ from flambeau.graph import build as b
 from flambeau.graph import op
 from flambeau.graph.node import Node, Shape
 from flambeau.graph.shapes import broadcast
+from flambeau.ops.autocast import autocasting
 from flambeau.ops.axes import spoken, title
 from flambeau.ops.composite import composite
 from flambeau.ops.promote import number_node, result_dtype
@@ -322,6 +323,7 @@ def _linear(input: Tensor, weight: Tensor, bias: Tensor | None) -> Tensor:
     return Tensor._traced(b.reshape(result, (*x.shape[:-1], w.shape[0])))
 
 
+@autocasting
 def linear(input: Tensor, weight: Tensor, bias: Tensor | None = None) -> Tensor:
     """input @ weight.T + bias over the last dimension.
 

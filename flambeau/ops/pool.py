@@ -17,6 +17,7 @@ from flambeau.graph import build as b
 from flambeau.graph import op
 from flambeau.graph.dtype import DType, int64
 from flambeau.graph.node import Node, Shape
+from flambeau.ops.autocast import autocasting
 from flambeau.ops.axes import integers
 from flambeau.ops.composite import composite
 from flambeau.ops.publish import public
@@ -416,6 +417,7 @@ def avg_pool2d(
     )
 
 
+@autocasting
 def avg_pool3d(
     input: Tensor,
     kernel_size: Any,

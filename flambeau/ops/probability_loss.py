@@ -9,6 +9,7 @@ from typing import Any
 from flambeau.graph import build as b
 from flambeau.graph import op
 from flambeau.graph.node import Node
+from flambeau.ops.autocast import autocasting
 from flambeau.ops.composite import composite
 from flambeau.ops.loss import (
     absolute,
@@ -55,6 +56,7 @@ def _bce(input: Tensor, target: Tensor, weight: Tensor | None) -> Tensor:
     return Tensor._traced(losses if weight is None else b.mul(losses, weight._read()))
 
 
+@autocasting
 def binary_cross_entropy(
     input: Tensor,
     target: Tensor,

@@ -15,6 +15,7 @@ from typing import Any, TypeVar
 from flambeau.graph import op
 from flambeau.graph.dtype import DType
 from flambeau.graph.node import Node
+from flambeau.ops.autocast import autocasting
 from flambeau.ops.axes import DTYPE_TITLES
 from flambeau.tensor.record import copied, derive
 from flambeau.tensor.tensor import Tensor
@@ -95,6 +96,7 @@ def _publish_inplace(
 def _with_keywords(plain: Callable[..., Any], out: bool) -> Callable[..., Any]:
     """`plain` with out= and numpy's argument names; positional calls pass straight through."""
     code = plain.__code__
+    function = autocasting(plain)
     parameters = code.co_varnames[: code.co_argcount + code.co_kwonlyargcount]
     renamed = {
         numpy_name: name
@@ -112,12 +114,12 @@ def _with_keywords(plain: Callable[..., Any], out: bool) -> Callable[..., Any]:
                 f"{type(args[0]).__name__}"
             )
         if not kwargs:
-            return plain(*args)
+            return function(*args)
         for name in tuple(kwargs):
             if name in renamed:
                 kwargs[renamed[name]] = kwargs.pop(name)
         target = kwargs.pop("out", None) if out else None
-        result = plain(*args, **kwargs)
+        result = function(*args, **kwargs)
         return result if target is None else write_out(plain.__name__, target, result)
 
     call.also_takes = frozenset(renamed) | ({"out"} if out else set())  # type: ignore[attr-defined]
