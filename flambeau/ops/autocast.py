@@ -21,7 +21,7 @@ Function = TypeVar("Function", bound=Callable[..., Any])
 # fmt: off
 LOWER = frozenset({
     "addbmm", "addmm", "baddbmm", "bmm", "conv1d", "conv2d", "conv3d", "conv_transpose1d",
-    "conv_transpose2d", "conv_transpose3d", "linear", "matmul", "mm", "prelu",
+    "conv_transpose2d", "conv_transpose3d", "einsum", "linear", "matmul", "mm", "prelu",
     "scaled_dot_product_attention",
 })
 """Computed in the dtype that autocast was given."""
@@ -68,6 +68,8 @@ def autocasting(function: Function) -> Function:
 
 
 def _cast(value: Any, lower: bool) -> Any:
+    if isinstance(value, list):
+        return [_cast(each, lower) for each in value]
     if not isinstance(value, Tensor):
         return value
     target = STATE.dtypes.get(value.device.type)
