@@ -5,7 +5,7 @@ VENV ?= .venv
 WORKERS ?= 2
 BIN := $(VENV)/bin
 
-# The CPU build of PyTorch, which only comparisons need.
+# The CPU build of PyTorch, which only comparisons need, and what its op database imports.
 TORCH ?= torch==2.13.0
 TORCH_VENV ?= .venv-torch
 TORCH_PYTHON ?= $(TORCH_VENV)/bin/python
@@ -44,7 +44,7 @@ $(VENV)/.dev: pyproject.toml | $(BIN)/python
 
 $(TORCH_VENV)/.torch: pyproject.toml
 	$(PYTHON) -m venv $(TORCH_VENV)
-	$(TORCH_VENV)/bin/python -m pip install --quiet '$(TORCH)'
+	$(TORCH_VENV)/bin/python -m pip install --quiet '$(TORCH)' expecttest
 	$(TORCH_VENV)/bin/python -m pip install --quiet --editable '.[dev]'
 	@touch $@
 

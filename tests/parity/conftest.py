@@ -5,5 +5,5 @@ from __future__ import annotations
 import sys
 from pathlib import Path
 
-for folder in ("ops", "tensor", "programs"):
+for folder in ("ops", "parity", "tensor", "programs"):
     sys.path.insert(0, str(Path(__file__).parent.parent / folder))
