@@ -103,6 +103,7 @@ _LATER |= dict.fromkeys(
     ),
     "flambeau.amp.autocast_mode",
 )
+_LATER |= dict.fromkeys(("get_dropout_stream", "set_dropout_stream"), "flambeau.ops.dropout")
 _LATER |= {"autocast": "flambeau.amp", "OutOfMemoryError": "flambeau.cuda"}
 """Functions that are imported when they are first asked for, and where they are."""
 

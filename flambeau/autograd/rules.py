@@ -376,10 +376,25 @@ def _scatter(node: Node, g: Node) -> Gradients:
         return erased, None, _last_written(_scattered(g, node), node)
     if mode == "max":
         return _scatter_max(node, g)
-    raise NotImplementedError(
-        "the gradient of scatter with mode 'mul' is not defined here; use log and scatter add, or "
-        "multiply the gathered values"
-    )
+    return _scatter_product(node, g)
+
+
+def _scatter_product(node: Node, g: Node) -> Gradients:
+    """g times the product of the others that reach the same place, also where some are 0."""
+    target, index, value = node.inputs
+    axis, _mode, *along = node.attrs
+    one, zero = b.constant(1, node.dtype), b.constant(0, node.dtype)
+    parts = [b.where(b.equal(each, zero), one, each) for each in (target, value)]
+    holes = [b.cast(b.equal(each, zero), node.dtype) for each in (target, value)]
+    product = b.scatter(parts[0], index, parts[1], axis, "mul", bool(along))
+    count = b.scatter(holes[0], index, holes[1], axis, "add", bool(along))
+    gradients = []
+    for each, part, hole in zip((target, value), parts, holes, strict=True):
+        at = (lambda x: x) if each is target else (lambda x: _scattered(x, node))
+        alone = b.equal(at(count), hole)  # no other factor is 0
+        others = b.where(alone, b.div(at(product), part), zero)
+        gradients.append(b.mul(at(g), others))
+    return gradients[0], None, gradients[1]
 
 
 def _scattered(x: Node, node: Node) -> Node:

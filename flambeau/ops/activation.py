@@ -5,6 +5,8 @@ from __future__ import annotations
 import math
 from typing import Any
 
+import numpy
+
 from flambeau.graph import op
 from flambeau.graph.dtype import bool_
 from flambeau.ops.axes import DTYPE_TITLES, axis_of
@@ -13,6 +15,7 @@ from flambeau.ops.logic import where
 from flambeau.ops.math import erf, exp, expm1, log1p
 from flambeau.ops.promote import as_node, elementwise
 from flambeau.ops.publish import assign, public
+from flambeau.ops.random import engine_of
 from flambeau.ops.trigonometry import tanh
 from flambeau.tensor.record import record
 from flambeau.tensor.tensor import Tensor
@@ -88,6 +91,16 @@ def prelu(input: Tensor, weight: Tensor) -> Any:
     return elementwise(_leaky_relu, input, weight.reshape(shape))
 
 
+def _slopes(input: Tensor, lower: float, upper: float, generator: Any) -> Any:
+    """1 for elements that are positive, a number of the stream for each other one, in order."""
+    values = input.detach()._to_numpy()
+    low = values <= 0
+    drawn = engine_of(generator).uniform(int(low.sum()), 53) * (upper - lower) + lower
+    slopes = numpy.ones(values.shape, input._type.dtype.numpy)
+    slopes[low] = drawn
+    return Tensor._from_numpy(slopes, input.device.type, copy=False)
+
+
 @public(out=False)
 def rrelu(
     input: Tensor,
@@ -100,7 +113,7 @@ def rrelu(
     """As leaky_relu; the slope is drawn for each element in training, else it is the middle."""
     if not training:
         return leaky_relu(input, (lower + upper) / 2, inplace)
-    slopes = input.detach().clone().uniform_(lower, upper, generator=generator)
+    slopes = _slopes(input, lower, upper, generator)
     return into(input, elementwise(_leaky_relu, input, slopes), inplace)
 
 
@@ -335,7 +348,7 @@ def _softsign(x: Any) -> Any:
 
 def softsign(input: Tensor) -> Any:
     """x / (1 + |x|)."""
-    return record(_softsign, (float_only("softsign", input),))
+    return real(_softsign, input)
 
 
 def tanhshrink(input: Tensor) -> Any:

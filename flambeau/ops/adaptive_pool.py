@@ -44,19 +44,55 @@ def _mean_axis(x: Node, axis: int, places: int) -> Node:
     return b.permute(made, tuple(order.index(other) for other in range(len(order))))
 
 
-def _greatest_axis(x: Node, axis: int, places: int) -> Node:
-    """The greatest along one axis; a window that is shorter than the longest repeats its end."""
-    extent = x.shape[axis]
-    if extent == places:
-        return x
+def _within(extent: int, places: int) -> Node:
+    """(places, taps): what each window reads; one shorter than the longest repeats its end."""
     start, stop = _starts(extent, places)
     longest = max(-(-(i + 1) * extent // places) - i * extent // places for i in range(places))
     at = b.add(b.reshape(start, (places, 1)), b.iota(longest))
     last = b.reshape(b.sub(stop, b.constant(1, int64)), (places, 1))
-    index = b.where(b.less(last, at), last, at)
-    taken = b.gather(x, index, axis)
+    return b.where(b.less(last, at), last, at)
+
+
+def _greatest_axis(x: Node, axis: int, places: int) -> Node:
+    """The greatest along one axis."""
+    if x.shape[axis] == places:
+        return x
+    taken = b.gather(x, _within(x.shape[axis], places), axis)
     shape = (*x.shape[:axis], places, *x.shape[axis + 1 :])
     return b.reshape(b.reduce("max", taken, (axis + 1,)), shape)
+
+
+@composite(saves="")
+def _windows_apart(input: Tensor, sizes: Shape) -> tuple[Tensor, Tensor]:
+    """(…, windows, taps): what each window reads, and where in the flattened spatial axes."""
+    x = input._read()
+    lead, spatial = x.shape[: -len(sizes)], x.shape[-len(sizes) :]
+    at = _flat_places(spatial, sizes)
+    made = b.gather(b.reshape(x, (*lead, math.prod(spatial))), at, len(lead))
+    return Tensor._traced(made), Tensor._traced(b.expand(at, made.shape))
+
+
+def _flat_places(spatial: Shape, sizes: Shape) -> Node:
+    """(windows, taps): where in the flattened spatial axes each window reads."""
+    total: Node | None = None
+    for axis, (extent, places) in enumerate(zip(spatial, sizes, strict=True)):
+        at = _within(extent, places)
+        line = [1] * (2 * len(sizes))
+        line[axis], line[len(sizes) + axis] = at.shape
+        term = b.reshape(at, tuple(line))
+        if total is not None:
+            total = b.mul(total, b.constant(extent, int64))
+        total = term if total is None else b.add(total, term)
+    assert total is not None
+    return b.reshape(total, (math.prod(sizes), total.type.size // max(math.prod(sizes), 1)))
+
+
+def _greatest_with_places(input: Any, sizes: Shape) -> Any:
+    """The greatest of each window and the first place that has it, in flattened spatial axes."""
+    shape = (*input._type.shape[: input.ndim - len(sizes)], *sizes)
+    windows, places = _windows_apart(input, sizes)
+    tap = windows.detach().argmax(-1, keepdim=True)
+    return tuple([reshape(each.gather(-1, tap), shape) for each in (windows, places)])
 
 
 @composite(saves="")
@@ -107,12 +143,7 @@ def _adaptive_max(input: Tensor, output_size: Any, rank: int, return_indices: bo
     sizes = _sizes(input, output_size, rank, f"adaptive_max_pool{rank}d")
     even = _even(input._type.shape[-rank:], sizes)
     if even is None:
-        if return_indices:
-            raise NotImplementedError(
-                f"adaptive_max_pool{rank}d with return_indices needs an input whose spatial "
-                f"extents {list(input._type.shape[-rank:])} are multiples of {list(sizes)}"
-            )
-        return _greatest(input, sizes)
+        return _greatest_with_places(input, sizes) if return_indices else _greatest(input, sizes)
     if not return_indices:
         return max_windows(input, even)
     batch = input if input.ndim == rank + 2 else unsqueeze(input, 0)

@@ -9,6 +9,7 @@ from flambeau.graph import build as b
 from flambeau.graph.node import Node
 from flambeau.ops.axes import axes_of
 from flambeau.ops.composite import composite
+from flambeau.ops.promote import to_floating
 from flambeau.ops.publish import public
 from flambeau.ops.view import broadcast_tensors
 from flambeau.tensor.tensor import Tensor
@@ -70,7 +71,7 @@ def _cosine_similarity(x1: Tensor, x2: Tensor, axis: int, eps: float) -> Tensor:
 @public(method=False, out=False)
 def cosine_similarity(x1: Tensor, x2: Tensor, dim: int = 1, eps: float = 1e-8) -> Tensor:
     """The cosine of the angle between the vectors along dim; inputs are broadcast."""
-    first, second = broadcast_tensors(x1, x2)
+    first, second = broadcast_tensors(to_floating(x1), to_floating(x2))
     (axis,) = axes_of(dim, first.ndim)
     return _cosine_similarity(first, second, axis, float(eps))
 
@@ -88,4 +89,4 @@ def pairwise_distance(
     x1: Tensor, x2: Tensor, p: float = 2.0, eps: float = 1e-6, keepdim: bool = False
 ) -> Tensor:
     """The p-norm of x1 - x2 + eps over the last dimension."""
-    return _pairwise_distance(x1, x2, float(p), float(eps), keepdim)
+    return _pairwise_distance(to_floating(x1), to_floating(x2), float(p), float(eps), keepdim)

@@ -3,12 +3,44 @@
 from __future__ import annotations
 
 import math
+import os
 from typing import Any
 
 from flambeau.ops import philox
 from flambeau.ops.activation import float_only, into
+from flambeau.ops.creation import empty
 from flambeau.ops.publish import public
 from flambeau.tensor.tensor import Tensor
+
+STREAMS = ("philox", "pytorch")
+_stream = os.environ.get("FLAMBEAU_DROPOUT_STREAM", "philox")
+
+
+def set_dropout_stream(name: str) -> None:
+    """Where dropout's numbers come from.
+
+    "philox": made inside the kernels, alike on every device. "pytorch": drawn on the host from the
+    global generator as PyTorch's CPU does, so that a run with dropout follows PyTorch's number by
+    number; slower. The environment variable FLAMBEAU_DROPOUT_STREAM sets it from outside. Raises
+    ValueError for another name.
+    """
+    global _stream
+    if name not in STREAMS:
+        raise ValueError(f"a dropout stream is one of {', '.join(STREAMS)}, but got {name!r}")
+    _stream = name
+
+
+def get_dropout_stream() -> str:
+    """What set_dropout_stream was given last."""
+    return _stream
+
+
+def _drawn(input: Tensor, p: float, shared: int) -> Any:
+    """1 with probability 1 - p, else 0, by PyTorch's stream; trailing axes have one number."""
+    shape = input._type.shape
+    kept = (*shape[: len(shape) - shared], *[1] * shared)
+    noise: Any = empty(kept, dtype=input.dtype, device=input.device)
+    return noise.bernoulli_(1 - p)
 
 
 def _check_probability(p: float) -> None:
@@ -20,6 +52,9 @@ def _dropped(input: Tensor, p: float, training: bool, inplace: bool, shared: int
     _check_probability(p)
     if not training or p == 0 or input.numel() == 0:
         return input
+    if _stream == "pytorch" and p < 1:
+        noise = _drawn(float_only("dropout", input), p, shared)
+        return into(input, input * (noise / (1 - p)), inplace)
     return into(input, philox.drop(float_only("dropout", input), p, shared), inplace)
 
 
@@ -39,8 +74,8 @@ def dropout1d(input: Tensor, p: float = 0.5, training: bool = True, inplace: boo
 
 
 def dropout2d(input: Tensor, p: float = 0.5, training: bool = True, inplace: bool = False) -> Any:
-    """Dropout of whole channels of (N, C, H, W) or (C, H, W)."""
-    return _dropped(input, p, training, inplace, 2)
+    """Dropout of whole channels of (N, C, H, W); of (N, C, L), as PyTorch takes 3 dimensions."""
+    return _dropped(input, p, training, inplace, max(input.ndim - 2, 0))
 
 
 def dropout3d(input: Tensor, p: float = 0.5, training: bool = True, inplace: bool = False) -> Any:
@@ -62,10 +97,13 @@ def _alpha_dropped(input: Tensor, p: float, training: bool, inplace: bool, share
         return into(input, input * 0.0, inplace)
     limit = -1.7580993408473766
     scale = 1 / math.sqrt((limit * limit * p + 1) * (1 - p))
-    shape = input._type.shape
-    kept = (*shape[: len(shape) - shared], *[1] * shared)
-    numbers = philox.philox_uniform(kept, device=input._storage.node.device)
-    mask = (numbers >= p).to(input.dtype)
+    if _stream == "pytorch":
+        mask = _drawn(input, p, shared)
+    else:
+        shape = input._type.shape
+        kept = (*shape[: len(shape) - shared], *[1] * shared)
+        numbers = philox.philox_uniform(kept, device=input._storage.node.device)
+        mask = (numbers >= p).to(input.dtype)
     result = (input * mask + (1 - mask) * limit) * scale - limit * p * scale
     return into(input, result, inplace)
 

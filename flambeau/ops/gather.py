@@ -10,7 +10,7 @@ import numpy
 
 from flambeau.graph import build as b
 from flambeau.graph import op
-from flambeau.graph.dtype import bool_, int32, int64
+from flambeau.graph.dtype import bool_, int32, int64, uint8
 from flambeau.graph.node import Node, Shape
 from flambeau.ops.axes import axis_of, title
 from flambeau.ops.bounds import check_bounds
@@ -30,6 +30,8 @@ def _index64(index: Tensor, function: str) -> Tensor:
     """An index as int64. Raises RuntimeError for other than int32 and int64."""
     if index._type.dtype is int64:
         return index
+    if not index._type.size:
+        return record(op.CAST, (index,), (int64,))
     if index._type.dtype is not int32:
         raise RuntimeError(f"{function}(): Expected dtype int32/int64 for index")
     return record(op.CAST, (index,), (int64,))
@@ -66,6 +68,8 @@ def gather_along(input: Tensor, index: Tensor, axis: int) -> Tensor:
 
 def _check_gather(input: Tensor, axis: int, index: Tensor, function: str) -> None:
     shape, places = input._type.shape, index._type.shape
+    if not index._type.size:
+        return
     if max(len(shape), 1) != max(len(places), 1):
         raise RuntimeError(
             "Index tensor must have the same number of dimensions as input tensor"
@@ -90,6 +94,8 @@ def gather(input: Tensor, dim: int, index: Tensor, *, sparse_grad: bool = False)
     places = _index64(index, "gather")
     axis = axis_of(dim, input.ndim)
     _check_gather(input, axis, places, "gather")
+    if not places._type.size:
+        return record(op.MATERIALIZE, (expand(reshape(input, (-1,))[:1], places._type.shape),))
     if input.ndim:
         check_bounds(index, axis, input._type.shape[axis], error=RuntimeError)
     if not input.ndim:
@@ -110,6 +116,8 @@ def take_along_dim(input: Tensor, indices: Tensor, dim: int | None = None) -> Te
             "torch.take_along_dim(): input and indices should have the same number of dimensions, "
             f"but got {input.ndim} dimensions for input, and {indices.ndim} dimensions for indices"
         )
+    extent = input._type.shape[axis]
+    indices = record(op.WHERE, (indices < 0, indices + extent, indices))
     both = [
         max(one, other) if 0 not in (one, other) else 0
         for one, other in zip(input._type.shape, indices._type.shape, strict=True)
@@ -202,14 +210,16 @@ def scatter_reduce(
         raise RuntimeError(
             "reduce argument must be either sum, prod, mean, amax or amin, got " + str(reduce)
         )
+    if input._type.dtype is bool_ and reduce in ("amin", "amax"):
+        small = [record(op.CAST, (each,), (uint8,)) for each in (input, src)]
+        made = scatter_reduce(small[0], dim, index, small[1], reduce, include_self=include_self)
+        return record(op.CAST, (made,), (bool_,))
     start = input
     if not include_self:
         start = _scatter(input, dim, index, _identity(reduce, input), "set", "scatter_reduce")
     if reduce == "amin":
-        low = _scatter(
-            record(op.NEG, (start,)), dim, index, record(op.NEG, (src,)), "max", "scatter_reduce"
-        )
-        return record(op.NEG, (low,))
+        low = _scatter(_reversed(start), dim, index, _reversed(src), "max", "scatter_reduce")
+        return _reversed(low)
     mode = {"sum": "add", "mean": "add", "prod": "mul", "amax": "max"}[reduce]
     total = _scatter(start, dim, index, src, mode, "scatter_reduce")
     return _mean_of(total, input, dim, index, include_self) if reduce == "mean" else total
@@ -223,6 +233,13 @@ def _mean_of(total: Tensor, input: Tensor, dim: int, index: Tensor, include_self
     one = number_node(1, dtype)
     count = record(op.MAX, (count, one))
     return record(op.DIV if dtype.is_floating_point else op.IDIV, (total, count))
+
+
+def _reversed(x: Tensor) -> Any:
+    """The same numbers in the other order: -x, of integers ~x, which every one of them has."""
+    if x._type.dtype.is_floating_point:
+        return record(op.NEG, (x,))
+    return record(op.XOR, (x, number_node(-1, x._type.dtype)))
 
 
 def _identity(reduce: str, like: Tensor) -> Any:

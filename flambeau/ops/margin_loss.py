@@ -9,6 +9,7 @@ from flambeau.ops.autocast import autocasting
 from flambeau.ops.composite import composite
 from flambeau.ops.distance import cosine_similarity, pairwise_distance
 from flambeau.ops.loss import absolute, log1p, number, reduced, reduction_of, same_dtype
+from flambeau.ops.promote import to_floating
 from flambeau.ops.publish import public
 from flambeau.tensor.record import record
 from flambeau.tensor.tensor import Tensor
@@ -42,6 +43,7 @@ def margin_ranking_loss(
     """max(0, -target · (input1 - input2) + margin)"""
     reduction = reduction_of(size_average, reduce, reduction)
     first, sign = same_dtype(input1, target)
+    first, input2, sign = (to_floating(each) for each in (first, input2, sign))
     return _margin_ranking(first, input2, sign, float(margin), reduction)
 
 
@@ -66,7 +68,7 @@ def hinge_embedding_loss(
 ) -> Tensor:
     """input where target is 1, max(0, margin - input) where it is -1."""
     reduction = reduction_of(size_average, reduce, reduction)
-    return _hinge_embedding(*same_dtype(input, target), float(margin), reduction)
+    return _hinge_embedding(*same_dtype(input, target.detach()), float(margin), reduction)
 
 
 @composite(saves="inputs")
@@ -91,7 +93,7 @@ def cosine_embedding_loss(
     """1 - cos where target is 1, max(0, cos - margin) where it is -1."""
     reduction = reduction_of(size_average, reduce, reduction)
     cosine = cosine_similarity(input1, input2, -1)
-    return _cosine_margin(cosine, target, float(margin), reduction)
+    return _cosine_margin(cosine, target.detach(), float(margin), reduction)
 
 
 @composite(saves="inputs")

@@ -75,6 +75,7 @@ def masked_scatter(input: Tensor, mask: Tensor, source: Tensor) -> Tensor:
             "masked_scatter: expected self and source to have same dtypes but got "
             f"{title(input)} and {title(source)}"
         )
+    input = expand(input, broadcast(input._type.shape, mask._type.shape))
     if not source._type.size:
         return record(op.MATERIALIZE, (input,))
     return _masked_scatter(input, mask, source)

@@ -8,6 +8,7 @@ from typing import Any
 
 from flambeau.graph import build as b
 from flambeau.graph import op
+from flambeau.graph.dtype import bool_
 from flambeau.graph.node import Node, Shape
 from flambeau.graph.shapes import broadcast
 from flambeau.ops.autocast import autocasting
@@ -308,7 +309,15 @@ def addbmm(
 @public(inplace=True)
 def addr(input: Tensor, vec1: Tensor, vec2: Tensor, *, beta: Any = 1, alpha: Any = 1) -> Tensor:
     """beta · input + alpha · outer(vec1, vec2)."""
-    return addmm(input, reshape(vec1, (-1, 1)), reshape(vec2, (1, -1)), beta=beta, alpha=alpha)
+    if input._type.dtype is not bool_:
+        column, row = reshape(vec1, (-1, 1)), reshape(vec2, (1, -1))
+        return addmm(input, column, row, beta=beta, alpha=alpha)
+    outer = record(op.AND, (reshape(vec1, (-1, 1)), reshape(vec2, (1, -1))))
+    kept = [
+        record(op.AND, (each, b.constant(bool(factor), bool_)))
+        for each, factor in ((input, beta), (outer, alpha))
+    ]
+    return record(op.OR, kept)
 
 
 # layers' products -------------------------------------------------------------------------------

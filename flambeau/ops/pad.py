@@ -6,6 +6,7 @@ from typing import Any
 
 from flambeau.graph import build as b
 from flambeau.graph import op
+from flambeau.graph.dtype import int64
 from flambeau.graph.node import Node, Shape
 from flambeau.ops.axes import integers
 from flambeau.ops.composite import composite
@@ -58,10 +59,21 @@ def _edge(x: Node, axis: int, mode: str, low: int, high: int) -> tuple[Node | No
     )
 
 
+def _clamped(x: Node, axis: int, low: int, places: int) -> Node:
+    """Element i is that at i - low, or the edge nearest to it, of the whole axis."""
+    at = b.add(b.iota(places), b.constant(-low, int64))
+    last = b.constant(x.shape[axis] - 1, int64)
+    at = b.where(b.less(last, at), last, b.maximum(at, b.constant(0, int64)))
+    return b.gather(x, at, axis)
+
+
 @composite(saves="")
 def _continued(input: Tensor, pairs: Pairs, mode: str) -> Tensor:
     x = input._read()
     for axis, (low, high) in enumerate(pairs):
+        if mode == "replicate" and min(low, high) < 0:
+            x = _clamped(x, axis, low, x.shape[axis] + low + high)
+            continue
         if min(low, high) < 0:
             x = _along(x, axis, max(-low, 0), x.shape[axis] + min(low, 0) + min(high, 0))
         before, after = _edge(x, axis, mode, max(low, 0), max(high, 0))

@@ -7,6 +7,7 @@ in the window: nothing is scattered.
 
 from __future__ import annotations
 
+import functools
 import math
 from typing import Any, NamedTuple
 
@@ -15,7 +16,7 @@ import numpy
 from flambeau.autograd.rules import RULES
 from flambeau.graph import build as b
 from flambeau.graph import op
-from flambeau.graph.dtype import DType, int64
+from flambeau.graph.dtype import DType, bool_, int64
 from flambeau.graph.node import Node, Shape
 from flambeau.ops.autocast import autocasting
 from flambeau.ops.axes import integers
@@ -347,6 +348,16 @@ def _row(counts: list[int], axis: int, rank: int, dtype: DType) -> Node:
     return total
 
 
+def _share(total: Node, count: Node) -> Node:
+    """total / count; of integers towards 0, as PyTorch's."""
+    if total.dtype.is_floating_point:
+        return b.div(total, count)
+    zero = b.constant(0, total.dtype)
+    low = b.less(total, zero)
+    size = b.idiv(b.where(low, b.neg(total), total), count)
+    return b.where(low, b.neg(size), size)
+
+
 @composite(saves="")
 def mean_windows(input: Tensor, windows_: Geometry, include: bool, divisor: int | None) -> Tensor:
     """The mean of each window."""
@@ -356,15 +367,17 @@ def mean_windows(input: Tensor, windows_: Geometry, include: bool, divisor: int 
     lead = x.shape[: len(x.shape) - rank]
     total = b.reshape(b.reduce("add", made.node, made.taps), (*lead, *g.places))
     if divisor is not None:
-        return Tensor._traced(b.div(total, b.constant(divisor, x.dtype)))
-    fixed = 1
+        total = total if divisor > 0 else b.neg(total)
+        return Tensor._traced(_share(total, b.constant(abs(divisor), x.dtype)))
+    fixed, counted = 1, []
     for axis in range(rank):
         counts = _counts(x.shape[len(lead) + axis], g, axis, include)
         if len(set(counts)) == 1:
             fixed *= counts[0]
         else:
-            total = b.div(total, _row(counts, axis, rank, x.dtype))
-    return Tensor._traced(b.div(total, b.constant(fixed, x.dtype)))
+            counted.append(_row(counts, axis, rank, x.dtype))
+    size = b.constant(fixed, x.dtype)
+    return Tensor._traced(_share(total, functools.reduce(b.mul, counted, size)))
 
 
 def _avg_pool(
@@ -382,7 +395,7 @@ def _avg_pool(
     shape = batch._type.shape
     if divisor == 0:
         raise RuntimeError("divisor must be not zero")
-    if not input._type.dtype.is_floating_point:
+    if input._type.dtype is bool_:
         raise NotImplementedError(f'"{name}" not implemented for {input._type.dtype!r}')
     g = geometry(name, rank, shape[2:], kernel, stride, padding, 1, ceil_mode, shape[1])
     result = mean_windows(batch, g, count_include_pad, divisor)

@@ -20,6 +20,7 @@ from flambeau.ops.loss import (
     reduction_of,
     same_dtype,
 )
+from flambeau.ops.promote import to_floating
 from flambeau.ops.publish import public
 from flambeau.tensor.record import record
 from flambeau.tensor.tensor import Tensor
@@ -191,7 +192,7 @@ def poisson_nll_loss(
 ) -> Tensor:
     """exp(x) - t x of log-rates x (or x - t log(x + eps)); full adds Stirling's term."""
     reduction = reduction_of(size_average, reduce, reduction)
-    return _poisson(*same_dtype(input, target), log_input, full, float(eps), reduction)
+    return _poisson(*same_dtype(to_floating(input), target), log_input, full, float(eps), reduction)
 
 
 @composite(saves="inputs")

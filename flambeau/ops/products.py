@@ -59,15 +59,23 @@ def _dims(dims: Any, left: int, right: int) -> tuple[Shape, Shape]:
 
 @public(method=False)
 def tensordot(a: Tensor, b: Tensor, dims: Any = 2) -> Tensor:
-    """The products' sums over the named dimensions of both (or the last of a, first of b)."""
+    """The products' sums over the named dimensions of both (or the last of a, first of b).
+
+    A dimension of 1 is broadcast. Raises RuntimeError where sizes differ otherwise.
+    """
     over_a, over_b = _dims(dims, a.ndim, b.ndim)
     left, right = a._type.shape, b._type.shape
     for first, second in zip(over_a, over_b, strict=True):
-        if left[first] != right[second]:
+        if left[first] == 1 != right[second]:
+            b = record(op.REDUCE, (b,), ("add", (second,)))
+        elif right[second] == 1 != left[first]:
+            a = record(op.REDUCE, (a,), ("add", (first,)))
+        elif left[first] != right[second]:
             raise RuntimeError(
                 "contracted dimensions need to match, but first has size "
                 f"{left[first]} in dim {first} and second has size {right[second]} in dim {second}"
             )
+    left, right = a._type.shape, b._type.shape
     keep_a = [axis for axis in range(a.ndim) if axis not in over_a]
     keep_b = [axis for axis in range(b.ndim) if axis not in over_b]
     inner_size = math.prod(left[axis] for axis in over_a)

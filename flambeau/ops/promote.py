@@ -113,3 +113,9 @@ def elementwise(operation: Operation, *values: Any, dtype: DType | None = None) 
 def floating(dtype: DType) -> DType:
     """The dtype of a real-valued function's result: integers give the default dtype."""
     return dtype if dtype.is_floating_point else get_default_dtype()
+
+
+def to_floating(input: Tensor) -> Any:
+    """A tensor of integers or bools in the default floating dtype; others as they are."""
+    dtype = input._type.dtype
+    return input if dtype.is_floating_point else record(op.CAST, (input,), (floating(dtype),))

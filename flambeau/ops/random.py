@@ -12,7 +12,10 @@ from typing import Any
 
 import numpy
 
+from flambeau.autograd.mode import is_grad_enabled, no_grad
+from flambeau.graph import build as b
 from flambeau.graph import dtype as dtypes
+from flambeau.graph import op
 from flambeau.graph.dtype import DType
 from flambeau.ops.axes import DTYPE_TITLES, integers
 from flambeau.ops.creation import finished, refuse, size_and
@@ -21,7 +24,7 @@ from flambeau.ops.publish import publish
 from flambeau.schedule import watch
 from flambeau.tensor.attach import method
 from flambeau.tensor.device import get_default_dtype, resolve
-from flambeau.tensor.record import is_tracing
+from flambeau.tensor.record import is_tracing, record
 from flambeau.tensor.tensor import Tensor
 
 Array = numpy.ndarray[Any, Any]
@@ -306,7 +309,18 @@ def normal(
     shape = broadcast(*[each._type.shape for each in tensors])
     first = tensors[0]
     unit = randn(shape, generator=generator, dtype=first.dtype, device=first.device)
-    return finished(unit * std + mean, requires_grad, out, "normal")
+    with no_grad():
+        drawn = unit * std + mean
+    return finished(_constant_of(drawn, tensors), requires_grad, out, "normal")
+
+
+def _constant_of(drawn: Any, parameters: Sequence[Tensor]) -> Tensor:
+    """Numbers that were drawn by `parameters`: part of the graph, with gradients of 0."""
+    for each in parameters:
+        if each.requires_grad and is_grad_enabled():
+            kept = record(op.EXPAND, (b.constant(True, dtypes.bool_),), (drawn._type.shape,))
+            drawn = record(op.WHERE, (kept, drawn, each))
+    return drawn
 
 
 def bernoulli(
@@ -323,7 +337,7 @@ def bernoulli(
     uniform = uniform_values(input.numel(), of, generator).reshape(input._type.shape)
     values = uniform.astype(of.numpy) < probabilities
     made = placed_array(values, input._type.shape, of, input._storage.node.device)
-    return finished(made, False, out, "bernoulli")
+    return finished(_constant_of(made, [input]), False, out, "bernoulli")
 
 
 def multinomial(

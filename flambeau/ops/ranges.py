@@ -108,6 +108,8 @@ def _spaced(start: Any, end: Any, steps: int, dtype: DType) -> numpy.ndarray[Any
     if steps < 0:
         raise RuntimeError("number of steps must be non-negative")
     start, end = _number(start), _number(end)
+    if not dtype.is_floating_point:
+        start, end = int(start), int(end)
     own: Any = dtype.numpy if dtype.is_floating_point and dtype.itemsize >= 4 else numpy.float32
     if not dtype.is_floating_point:
         own = numpy.float64
@@ -135,6 +137,8 @@ def logspace(
 ) -> Tensor:
     """Powers of `base` with evenly spaced exponents."""
     dtype = dtype or get_default_dtype()
+    if not dtype.is_floating_point:
+        start, end = int(_number(start)), int(_number(end))
     values = numpy.power(float(base), _spaced(start, end, steps, dtypes.float64))
     made = Tensor._from_numpy(values.astype(dtype.numpy), resolve(device))
     return finished(made, requires_grad, out, "logspace")

@@ -87,22 +87,33 @@ def cummin(input: Tensor, dim: int) -> Any:
     return _running_extreme(return_types.cummin_, input, dim, True)
 
 
-@fused()
-def _logcumsumexp(x: Any, axis: int) -> Any:
-    greatest = record(op.REDUCE, (x,), ("max", (axis,))).detach()
-    shift = where(greatest.abs() == float("inf"), 0.0, greatest)
-    total = record(op.SCAN, (record(op.EXP, (x - shift,)),), ("add", axis))
-    return record(op.LOG, (total,)) + shift
-
-
 @public()
 def logcumsumexp(input: Tensor, dim: int) -> Any:
     """The logarithm of the running sum of exponentials along `dim`.
 
-    Exponentials are taken relative to the greatest of the whole row: terms more than 87 (float32)
-    below it count as 0.
+    By doubling: each step adds what lies 1, 2, 4 … places before, relative to the greater of the
+    two, so that no term is lost beside one that only comes later. W. D. Hillis and G. L. Steele,
+    Data Parallel Algorithms, 1986.
     """
-    return record(_logcumsumexp, (input,), (axis_of(dim, input.ndim),))
+    axis = axis_of(dim, input.ndim)
+    if not input.ndim:
+        return input.clone()
+    extent, result, step = input.shape[axis], input.clone(), 1
+    while step < extent:
+        first, rest = result.narrow(axis, 0, step), result.narrow(axis, step, extent - step)
+        result = cat([first, record(_added, (rest, result.narrow(axis, 0, extent - step)))], axis)
+        step *= 2
+    return result
+
+
+@fused()
+def _added(x: Any, y: Any) -> Any:
+    """log(eˣ + eʸ); of two that are -inf, and of their gradients, nothing becomes NaN."""
+    greater = record(op.MAX, (x, y)).detach()
+    shift = where(greater.abs() == float("inf"), 0.0, greater)
+    total = record(op.EXP, (x - shift,)) + record(op.EXP, (y - shift,))
+    empty = total == 0
+    return where(empty, greater, record(op.LOG, (where(empty, 1.0, total),)) + shift)
 
 
 @public(out=False)
@@ -111,6 +122,8 @@ def diff(input: Tensor, n: int = 1, dim: int = -1, prepend: Any = None, append: 
     if input.ndim == 0:
         raise RuntimeError("diff expects input to be at least one-dimensional")
     axis = axis_of(dim, input.ndim)
+    if n == 0:
+        return input.clone()
     parts = [each for each in (prepend, input, append) if each is not None]
     result: Any = cat(parts, axis) if len(parts) > 1 else input
     for _ in range(min(n, result.shape[axis])):
@@ -127,7 +140,7 @@ def trapezoid(y: Tensor, x: Tensor | None = None, *, dx: float = 1.0, dim: int =
     middle = (y.narrow(dim, 1, extent - 1) + y.narrow(dim, 0, extent - 1)) * 0.5
     if x is None:
         return (middle * dx).sum(dim)
-    steps = diff(x)
+    steps = diff(x, dim=dim if x.ndim == y.ndim else -1)
     if x.ndim == 1:
         shape = [1] * y.ndim
         shape[dim] = -1

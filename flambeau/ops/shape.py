@@ -77,7 +77,7 @@ def cat(tensors: Any, dim: int = 0) -> Tensor:
     if any(not each._type.shape for each in given):
         place = next(place for place, each in enumerate(given) if not each._type.shape)
         raise RuntimeError(f"zero-dimensional tensor (at position {place}) cannot be concatenated")
-    parts = [each for each in given if each._type.shape != (0,)] or given[:1]
+    parts = [each for each in given if each._type.shape != (0,)] or given
     axis = axis_of(dim, parts[0].ndim)
     _check_sizes(parts, axis)
     kept = promoted(given) if len(parts) == len(given) else promoted(parts)
@@ -330,8 +330,9 @@ def _unfold_method(self: Tensor, dimension: int, size: int, step: int) -> Tensor
         )
     if step <= 0:
         raise RuntimeError(f"step is {step} but must be > 0")
-    source = self if self.ndim else reshape(self, (1,))
-    return record(op.WINDOW, (source,), ((axis,), (size,), (step,), (1,)))
+    if not self.ndim:
+        return reshape(self.clone(), (1,)).narrow(0, 0, size)
+    return record(op.WINDOW, (self,), ((axis,), (size,), (step,), (1,)))
 
 
 # grids ------------------------------------------------------------------------------------------

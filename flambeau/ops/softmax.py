@@ -10,7 +10,6 @@ from flambeau.graph.dtype import DType
 from flambeau.ops.axes import DTYPE_TITLES, axis_of
 from flambeau.ops.fused import fused
 from flambeau.ops.math import exp
-from flambeau.ops.promote import as_node
 from flambeau.ops.publish import public
 from flambeau.tensor.record import record
 from flambeau.tensor.tensor import Tensor
@@ -50,9 +49,8 @@ def _log_softmax(x: Any, axis: int) -> Any:
     return shifted - record(op.LOG, (total,))
 
 
-def _over(formula: Any, name: str, input: Tensor, dim: int, dtype: DType | None) -> Any:
-    node = input if dtype is None else as_node(input, dtype)
-    of = node._type if isinstance(node, Tensor) else node.type
+def _over(formula: Any, name: str, input: Tensor, dim: int) -> Any:
+    of = input._type
     axis = axis_of(dim, len(of.shape))
     if not of.dtype.is_floating_point:
         title = DTYPE_TITLES[of.dtype.name]
@@ -60,8 +58,12 @@ def _over(formula: Any, name: str, input: Tensor, dim: int, dtype: DType | None)
     if not of.shape:
         return record(formula, (input.reshape(1),), (0,)).reshape(())
     if of.size == 0:
-        return record(op.MATERIALIZE, (node,))
-    return record(formula, (node,), (axis,))
+        return record(op.MATERIALIZE, (input,))
+    return record(formula, (input,), (axis,))
+
+
+def _converted(input: Tensor, dtype: DType | None) -> Any:
+    return input if dtype in (None, input._type.dtype) else record(op.CAST, (input,), (dtype,))
 
 
 @public(out=False)
@@ -70,7 +72,7 @@ def softmax(
 ) -> Any:
     """exp(x) / Σ exp(x) along `dim`, without overflow."""
     dim = _implicit("softmax", dim, input.ndim, _stacklevel)
-    return _over(_softmax, "softmax", input, dim, dtype)
+    return _over(_softmax, "softmax", _converted(input, dtype), dim)
 
 
 @public(out=False)
@@ -79,7 +81,7 @@ def log_softmax(
 ) -> Any:
     """The logarithm of softmax, without overflow."""
     dim = _implicit("log_softmax", dim, input.ndim, _stacklevel)
-    return _over(_log_softmax, "log_softmax", input, dim, dtype)
+    return _over(_log_softmax, "log_softmax", _converted(input, dtype), dim)
 
 
 def softmin(
@@ -87,7 +89,7 @@ def softmin(
 ) -> Any:
     """softmax of -x."""
     dim = _implicit("softmin", dim, input.ndim, _stacklevel)
-    return softmax(-input, dim, dtype)
+    return softmax(-_converted(input, dtype), dim)
 
 
 def gumbel_softmax(

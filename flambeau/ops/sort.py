@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from typing import Any
 
 import numpy
@@ -204,10 +205,10 @@ def _search(attrs: Any, boundaries: Any, values: Any) -> tuple[Any, ...]:
     if boundaries.ndim == 1:
         found = numpy.searchsorted(boundaries, values, side)
         return (numpy.asarray(found).astype(kind),)
-    rows = boundaries.reshape(-1, boundaries.shape[-1])
-    wanted = values.reshape(rows.shape[0], -1)
+    rows = boundaries.reshape(math.prod(boundaries.shape[:-1]), boundaries.shape[-1])
+    wanted = values.reshape(rows.shape[0], values.shape[-1])
     made = [numpy.searchsorted(*each, side) for each in zip(rows, wanted, strict=True)]
-    return (numpy.stack(made).reshape(values.shape).astype(kind),)
+    return (numpy.array(made).reshape(values.shape).astype(kind),)
 
 
 def _on_device(value: Any, like: Tensor) -> Tensor:

@@ -6,7 +6,7 @@ from typing import Any
 
 from flambeau.graph import build as b
 from flambeau.graph import op
-from flambeau.graph.dtype import int64, promote
+from flambeau.graph.dtype import DType, int64, promote
 from flambeau.graph.node import Node
 from flambeau.ops import parts as parts_of
 from flambeau.ops.axes import axis_of
@@ -77,22 +77,42 @@ def triu_(self: Tensor, diagonal: int = 0) -> Tensor:
     return self._write(triu(self, diagonal)._read())
 
 
-def _triangle_indices(row: int, column: int, offset: int, lower: bool, device: Any) -> Tensor:
+def _triangle_indices(
+    row: int, column: int, offset: int, lower: bool, dtype: DType | None, device: Any
+) -> Tensor:
     import numpy
 
     make = numpy.tril_indices if lower else numpy.triu_indices
-    found = numpy.stack(make(row, offset, column)).astype(numpy.int64)
+    found = numpy.stack(make(row, offset, column)).astype((dtype or int64).numpy)
     return Tensor._from_numpy(found, None if device is None else str(device), copy=False)
 
 
-def tril_indices(row: int, col: int, offset: int = 0, *, device: Any = None) -> Tensor:
+def tril_indices(
+    row: int,
+    col: int,
+    offset: int = 0,
+    *,
+    dtype: DType | None = None,
+    device: Any = None,
+    layout: Any = None,
+    pin_memory: bool = False,
+) -> Tensor:
     """Rows and columns (2, n) of the lower triangle of a (row, col) matrix."""
-    return _triangle_indices(row, col, offset, lower=True, device=device)
+    return _triangle_indices(row, col, offset, lower=True, dtype=dtype, device=device)
 
 
-def triu_indices(row: int, col: int, offset: int = 0, *, device: Any = None) -> Tensor:
+def triu_indices(
+    row: int,
+    col: int,
+    offset: int = 0,
+    *,
+    dtype: DType | None = None,
+    device: Any = None,
+    layout: Any = None,
+    pin_memory: bool = False,
+) -> Tensor:
     """Rows and columns (2, n) of the upper triangle of a (row, col) matrix."""
-    return _triangle_indices(row, col, offset, lower=False, device=device)
+    return _triangle_indices(row, col, offset, lower=False, dtype=dtype, device=device)
 
 
 @composite(saves="")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable
 from typing import Any
 
@@ -176,8 +177,14 @@ def test_sine_gradient_of_large_angles() -> None:
     np.testing.assert_allclose(found.numpy(), np.cos([1000.0, 12345.0]), atol=3e-7)
 
 
-def test_scatter_mul_has_no_gradient() -> None:
-    x = torch.ones(2, requires_grad=True)
-    y = record(op.SCATTER, (x, indices(0), torch.ones(1)), (0, "mul"))
-    with pytest.raises(NotImplementedError, match="mode 'mul'"):
-        y.sum().backward()
+@pytest.mark.parametrize("zeros", [(), (0,), (0, 2)])
+def test_scatter_mul(zeros: tuple[int, ...]) -> None:
+    """Each factor's gradient is the product of the others, also where some factors are 0."""
+    values = [2.0, 3.0, 5.0, 7.0]
+    for place in zeros:
+        values[place] = 0.0
+    x = torch.tensor(values[:1], requires_grad=True)
+    y = torch.tensor(values[1:], requires_grad=True)
+    record(op.SCATTER, (x, indices(0, 0, 0), y), (0, "mul")).sum().backward()
+    found = [*x.grad.tolist(), *y.grad.tolist()]
+    assert found == [math.prod(values[:i] + values[i + 1 :]) for i in range(4)]

@@ -198,6 +198,8 @@ SHAPE = [
     Case("F.pad", (real(1, 2, 3, 4), (2, 1, 0, 2)), {"mode": "reflect"}),
     Case("F.pad", (x3, (2, 1)), {"mode": "replicate"}),
     Case("F.pad", (real(1, 2, 3, 4), (2, 0, 1, 2)), {"mode": "replicate"}),
+    Case("F.pad", (x3, (-4, 5)), {"mode": "replicate"}),
+    Case("F.pad", (x3, (2, -3)), {"mode": "replicate"}),
     Case("F.pad", (x3, (2, 3)), {"mode": "circular"}),
 ]
 
@@ -206,6 +208,7 @@ INDEX = [
     Case("gather", (x3, 2, places(4, 2, 2, 5))),
     Case("take", (real(3, 4), given(0, -1, 5))),
     Case("take_along_dim", (real(3, 4), places(4, 3, 2), 1)),
+    Case("take_along_dim", (real(3, 4), given(-1, 0, -4).reshape(3, 1), 1)),
     Case("index_select", (real(3, 4), 1, given(3, 0, 0))),
     Case("scatter", (real(3, 4), 1, given(1, 0, 3).reshape(3, 1), real(3, 1))),
     Case("scatter", (real(3, 4), 0, given(1, 0).reshape(1, 2), 1.5)),
@@ -218,6 +221,9 @@ INDEX = [
     Case("scatter_add", (real(3, 4), 1, places(4, 3, 6), real(3, 6))),
     Case("scatter_reduce", (real(3, 4), 1, places(4, 3, 6), real(3, 6), "sum")),
     Case("scatter_reduce", (real(3, 4), 1, places(4, 3, 6), real(3, 6), "mean")),
+    Case("scatter_reduce", (real(3, 4), 1, places(4, 3, 6), real(3, 6), "prod")),
+    Case("scatter_reduce", (places(2, 3, 4), 1, places(4, 3, 6), places(2, 3, 6), "prod")),
+    Case("scatter_reduce", (places(9, 3, 4), 1, places(4, 3, 6), places(9, 3, 6), "amin")),
     Case("scatter_reduce", (real(3, 4), 1, places(4, 3, 6), real(3, 6), "amax")),
     Case("scatter_reduce", (real(3, 4), 1, places(4, 3, 6), real(3, 6), "amin")),
     Case(
@@ -235,6 +241,7 @@ INDEX = [
     Case("masked_fill", (places(5, 3, 4), mask(4), 2.7)),
     Case("masked_select", (real(3, 4), mask(3, 4))),
     Case("masked_scatter", (real(3, 4), mask(3, 4), real(12))),
+    Case("masked_scatter", (real(4), mask(3, 4), real(12))),
     Case("nonzero", (places(2, 3, 4),)),
     Case("argwhere", (places(2, 3, 4),)),
     Case("F.embedding", (places(5, 2, 3), real(5, 4))),
@@ -270,6 +277,7 @@ MATMUL = [
     Case("addbmm", (real(3, 5), real(2, 3, 4), real(2, 4, 5))),
     Case("addr", (real(2, 3), real(2), real(3))),
     Case("tensordot", (x3, real(4, 3, 5), ([1, 2], [1, 0]))),
+    Case("tensordot", (real(2, 1), real(3, 4), ([1], [0]))),
     Case("kron", (real(2, 3), real(3, 2))),
     Case("F.linear", (real(2, 5, 3), real(4, 3), real(4))),
     Case("F.linear", (real(3), real(4, 3))),

@@ -124,3 +124,22 @@ def test_errors() -> None:
         functional.max_pool2d(x, 2, padding=2)
     with pytest.raises(RuntimeError, match="tuple of two ints"):
         functional.avg_pool2d(x, (1, 2, 3))
+
+
+@pytest.mark.parametrize(("extent", "places"), [(7, 3), (5, 5), (4, 6)])
+def test_adaptive_max_says_where_in_windows_of_different_sizes(extent: int, places: int) -> None:
+    x = sample(2, 3, extent, extent)
+    values, where = functional.adaptive_max_pool2d(torch.tensor(x), places, True)
+    for i in range(places):
+        rows = slice(i * extent // places, -(-(i + 1) * extent // places))
+        for j in range(places):
+            columns = slice(j * extent // places, -(-(j + 1) * extent // places))
+            greatest = x[:, :, rows, columns].max((2, 3))
+            np.testing.assert_array_equal(values.numpy()[:, :, i, j], greatest)
+            flat = np.take_along_axis(x.reshape(2, 3, -1), where.numpy()[:, :, i, j, None], 2)
+            np.testing.assert_array_equal(flat[..., 0], greatest)
+
+
+def test_the_mean_of_integers_goes_towards_zero() -> None:
+    x = torch.tensor([[-3, 0, 5, 2]])
+    assert functional.avg_pool1d(x, 2).tolist() == [[-1, 3]]

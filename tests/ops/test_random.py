@@ -218,3 +218,21 @@ def test_dropout_makes_one_plan() -> None:
         torch.manual_seed(seed)
         dropout(x, 0.1 * (seed + 1)).tolist()
     assert STATISTICS.plans_built == built
+
+
+def test_dropout_by_pytorchs_stream(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(torch.ops.dropout, "_stream", torch.get_dropout_stream())
+    torch.set_dropout_stream("pytorch")
+    torch.manual_seed(0)
+    found = dropout(torch.ones(6), 0.5)
+    torch.manual_seed(0)
+    expected = torch.empty(6).bernoulli_(0.5) * 2
+    assert found.tolist() == expected.tolist()
+    with pytest.raises(ValueError, match="philox, pytorch"):
+        torch.set_dropout_stream("cuda")
+
+
+def test_a_draw_is_no_function_of_its_parameters() -> None:
+    mean = torch.zeros(3, requires_grad=True)
+    torch.normal(mean, 1.0).sum().backward()
+    assert mean.grad.tolist() == [0.0, 0.0, 0.0]

@@ -272,3 +272,23 @@ def test_differences(device: str) -> None:
     assert torch.trapezoid(torch.tensor([1.0, 2.0, 3.0])).item() == 4.0
     places = torch.tensor([0.0, 2.0, 3.0])
     assert torch.trapezoid(torch.tensor([1.0, 2.0, 3.0]), places).item() == 5.5
+
+
+@pytest.mark.parametrize("name", ["softmax", "log_softmax", "softmin"])
+def test_softmax_in_another_dtype(name: str) -> None:
+    function = getattr(torch.nn.functional, name)
+    for x in (torch.tensor(1.0), torch.tensor([1, 2]), torch.tensor([0.5, 1.0])):
+        assert function(x, 0, dtype=torch.float64).dtype is torch.float64
+
+
+def test_a_running_logsumexp_keeps_what_is_small_beside_what_comes_later() -> None:
+    x = torch.tensor([-200.0, -200.0, 0.0, -torch.inf], requires_grad=True)
+    running = torch.logcumsumexp(x, 0)
+    expected = [-200.0, -200.0 + np.log(2), 0.0, 0.0]
+    np.testing.assert_allclose(running.detach().numpy(), expected, rtol=1e-6)
+    running[1].backward()
+    assert x.grad.tolist() == [0.5, 0.5, 0.0, 0.0]
+
+
+def test_whole_numbers_evenly_spaced() -> None:
+    assert torch.linspace(4.9, -3, 8, dtype=torch.int64).tolist() == [4, 3, 2, 1, 0, -1, -2, -3]

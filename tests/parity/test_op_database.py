@@ -9,7 +9,14 @@ pytest.importorskip("expecttest", reason="PyTorch's op database needs expecttest
 
 import op_database
 
+import flambeau
+
 RECORDED = op_database.recorded()
+
+
+@pytest.fixture(autouse=True)
+def dropout_as_pytorch(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(flambeau.ops.dropout, "_stream", "pytorch")
 
 
 @pytest.mark.parametrize("title", op_database.operations())
