@@ -36,11 +36,16 @@ def get_dropout_stream() -> str:
 
 
 def _drawn(input: Tensor, p: float, shared: int) -> Any:
-    """1 with probability 1 - p, else 0, by PyTorch's stream; trailing axes have one number."""
+    """1 with probability 1 - p, else 0, by PyTorch's stream; trailing axes have one number.
+
+    Of a transposed view PyTorch draws in the order of memory; so here.
+    """
     shape = input._type.shape
     kept = (*shape[: len(shape) - shared], *[1] * shared)
-    noise: Any = empty(kept, dtype=input.dtype, device=input.device)
-    return noise.bernoulli_(1 - p)
+    steps = [0] * len(shape) if shared else input.stride()
+    order = sorted(range(len(shape)), key=lambda axis: -steps[axis])
+    noise: Any = empty([kept[axis] for axis in order], dtype=input.dtype, device=input.device)
+    return noise.bernoulli_(1 - p).permute([order.index(axis) for axis in range(len(shape))])
 
 
 def _check_probability(p: float) -> None:

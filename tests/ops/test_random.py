@@ -236,3 +236,13 @@ def test_a_draw_is_no_function_of_its_parameters() -> None:
     mean = torch.zeros(3, requires_grad=True)
     torch.normal(mean, 1.0).sum().backward()
     assert mean.grad.tolist() == [0.0, 0.0, 0.0]
+
+
+def test_pytorchs_stream_goes_through_a_transposed_view_as_it_lies(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(torch.ops.dropout, "_stream", "pytorch")
+    torch.manual_seed(0)
+    whole = dropout(torch.ones(3, 4), 0.5)
+    torch.manual_seed(0)
+    assert torch.equal(dropout(torch.ones(3, 4).T, 0.5).T, whole)
