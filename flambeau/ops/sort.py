@@ -14,6 +14,7 @@ from flambeau.graph.dtype import int32, int64
 from flambeau.graph.node import tensor_type
 from flambeau.ops.axes import axis_of
 from flambeau.ops.comparison import isnan
+from flambeau.ops.composite import composite
 from flambeau.ops.extremes import first_place
 from flambeau.ops.fused import fused
 from flambeau.ops.gather import gather, gather_along
@@ -98,6 +99,17 @@ def _nan_place(x: Any, place: Any, axis: int) -> Any:
     return where(isnan(greatest), first_place(x, axis, False), place)
 
 
+@composite(saves="inputs")
+def _shared_by_equals(value: Tensor, x: Tensor) -> Tensor:
+    """`value`, whose gradient the elements of x that are equal to it share."""
+    v, of = value._read(), x._read()
+    equal = b.or_(b.equal(of, v), b.and_(b.not_(b.equal(of, of)), b.not_(b.equal(v, v))))
+    zero, one = b.constant(0, of.dtype), b.constant(1, of.dtype)
+    count = b.reduce("add", b.where(equal, one, zero), (0,))
+    history = b.div(b.reduce("add", b.where(equal, of, zero), (0,)), count)
+    return Tensor._traced(b.graft(v, b.reshape(history, ())))
+
+
 @public()
 def median(input: Tensor, dim: int | None = None, keepdim: bool = False) -> Any:
     """The middle of the sorted elements (the lower of two), NaN where one is NaN.
@@ -108,7 +120,9 @@ def median(input: Tensor, dim: int | None = None, keepdim: bool = False) -> Any:
         if not input._type.size:
             nan = b.constant(float("nan"), input._type.dtype)
             return record(op.MATERIALIZE, (nan,), device=input._storage.node.device)
-        return median(reshape(input, (-1,)), 0).values
+        flat = reshape(input, (-1,))
+        middle = median(flat.detach(), 0).values
+        return _shared_by_equals(middle, flat) if input.requires_grad else middle
     axis = axis_of(dim, input.ndim)
     if not input.ndim:
         return median_(*sort(input))

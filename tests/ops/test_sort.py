@@ -164,3 +164,11 @@ def test_median_of_a_row_with_nan_is_its_first(device: str) -> None:
     assert found.indices.tolist() == [1, 3]
     assert np.isnan(found.values[0].item())
     assert found.values[1].item() == 2
+
+
+def test_equal_elements_share_the_gradient_of_the_median_of_all() -> None:
+    x = torch.tensor([[2.0, 5.0], [2.0, 1.0]], requires_grad=True)
+    middle = x.median()
+    middle.backward()
+    assert middle.item() == 2.0
+    assert x.grad.tolist() == [[0.5, 0.0], [0.5, 0.0]]
