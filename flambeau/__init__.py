@@ -17,6 +17,7 @@ from flambeau import autograd, ops
 from flambeau.autograd import mode as _mode
 from flambeau.graph.dtype import DTYPES as _DTYPES
 from flambeau.graph.dtype import DType as dtype  # noqa: N813  # PyTorch's name
+from flambeau.ops import later as _later
 from flambeau.tensor import differentiate, function  # they publish into autograd
 from flambeau.tensor.device import (
     device,
@@ -57,6 +58,7 @@ _MODULES = frozenset(
         "futures",
         "fx",
         "jit",
+        "linalg",
         "mps",
         "multiprocessing",
         "nn",
@@ -105,6 +107,7 @@ _LATER |= dict.fromkeys(
 )
 _LATER |= dict.fromkeys(("get_dropout_stream", "set_dropout_stream"), "flambeau.ops.dropout")
 _LATER |= {"autocast": "flambeau.amp", "OutOfMemoryError": "flambeau.cuda"}
+_LATER |= _later.FUNCTIONS
 """Functions that are imported when they are first asked for, and where they are."""
 
 # fmt: off

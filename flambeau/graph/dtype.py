@@ -24,6 +24,11 @@ class DType:
     def is_complex(self) -> bool:
         return False
 
+    @property
+    def real(self) -> DType:
+        """The dtype of the real and imaginary parts; of a real dtype itself."""
+        return self
+
     @cached_property
     def numpy(self) -> numpy.dtype[Any]:
         """The numpy dtype; bfloat16 comes from ml_dtypes."""

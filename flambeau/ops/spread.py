@@ -231,8 +231,12 @@ def norm(
         )
     if p is None or p == "fro":
         p = 2
+    elif p == "nuc":
+        from flambeau.ops.linalg.norms import matrix_norm
+
+        return matrix_norm(input, p, (-2, -1) if dim is None else dim, keepdim)
     elif isinstance(p, str):
-        raise NotImplementedError(f"norm of order {p!r} is not available: use p=2 or a number")
+        raise RuntimeError(f'only "fro" and "nuc" are names of a norm\'s order, got {p!r}')
     axes = reduced_axes(dim, input.ndim)
     return _norm_of(input, float(p), axes, bool(keepdim))
 

@@ -257,7 +257,8 @@ class CpuExecutable(base.Executable):
             call.attrs, *[self._array(each, buffers) for each in call.inputs]
         )
         for slot, result in zip(call.outputs, results, strict=True):
-            self._array(slot, buffers)[...] = result
+            target = self._array(slot, buffers)  # stored in the shape of who reads it
+            target[...] = result.reshape(target.shape)
 
     def _array(self, slot: int, buffers: list[Any]) -> Any:
         place, of = self._place[slot], self.slots[slot].type
