@@ -14,7 +14,18 @@ from typing import Any
 import numpy as np
 
 from flambeau.graph import op
-from flambeau.kernel.ir import Axis, Check, Fold, Kernel, Loop, Sort, Statement, Store, Value
+from flambeau.kernel.ir import (
+    Attend,
+    Axis,
+    Check,
+    Fold,
+    Kernel,
+    Loop,
+    Sort,
+    Statement,
+    Store,
+    Value,
+)
 from flambeau.kernel.program import HostCall, Launch, Program
 
 EXCEPTIONS: dict[str, type[Exception]] = {"IndexError": IndexError, "RuntimeError": RuntimeError}
@@ -95,6 +106,7 @@ class Interpreter:
         self.results: dict[Fold, Any] = {}
         self.written: dict[tuple[int, int], Any] = {}
         self.point: Any = None
+        self.lazy: set[Fold] = set()
 
     def run(self) -> None:
         for point in self.points(self.kernel.domain):
@@ -130,6 +142,12 @@ class Interpreter:
     def loop(self, loop: Loop) -> None:
         for _ in self.points(loop.axes):
             self.body(loop.body)
+
+    def attend(self, attend: Attend) -> None:
+        for _ in self.points((attend.lanes,)):
+            self.lazy = set(attend.folds)
+            self.body(attend.body)
+            self.lazy = set()
 
     def combine(self, kind: str, x: Any, y: Any) -> Any:
         return COMBINE[kind].reference((), (), x, y)
@@ -175,6 +193,9 @@ class Interpreter:
                 return self.scalars[value.payload]
             case "axis":
                 return np.asarray(self.axes[value.payload], np.int64)
+            case "result" if value.payload in self.lazy:
+                self.fold(value.payload)  # at this point of the axes that it uses
+                return self.results.pop(value.payload)
             case "result":
                 return self.results[value.payload]
             case "load":

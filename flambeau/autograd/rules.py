@@ -12,8 +12,8 @@ import math
 from collections.abc import Callable
 from typing import Any, NamedTuple
 
+from flambeau.graph import attention, op
 from flambeau.graph import build as b
-from flambeau.graph import op
 from flambeau.graph.node import Node
 from flambeau.graph.node import node as new_node
 from flambeau.graph.op import Primitive
@@ -264,6 +264,23 @@ def _matmul(node: Node, g: Node) -> Gradients:
         b.sum_to(b.matmul(g, _transposed(y)), x.shape),
         b.sum_to(b.matmul(_transposed(x), g), y.shape),
     )
+
+
+def _through(node: Node, results: Any, g: Any) -> Gradients:
+    """Through other primitives that compute the same."""
+    from flambeau.autograd.engine import vector_jacobian
+
+    return tuple(vector_jacobian(results, g, node.inputs))
+
+
+@_rule(op.ATTENTION, "inputs", "through the products and the softmax that it stands for")
+def _attention(node: Node, g: Any) -> Gradients:
+    return _through(node, attention.plain(node), g)
+
+
+@_rule(op.ATTENTION_BACKWARD, "inputs", "through the products that it stands for")
+def _attention_backward(node: Node, g: Any) -> Gradients:
+    return _through(node, attention.plain(node), g)
 
 
 def _transposed(x: Node) -> Node:

@@ -132,6 +132,54 @@ def matmul(attrs: Attrs, scalars: Scalars, x: Array, y: Array) -> Array:
     return np.matmul(x.astype(wide), y.astype(wide)).astype(x.dtype)
 
 
+def _scores(attrs: Attrs, query: Array, key: Array, bias: tuple[Array, ...]) -> Array:
+    causal, scale = attrs[:2]
+    wide = np.dtype(_accumulator("add", query))
+    left, right = query.astype(wide) * wide.type(scale), np.swapaxes(key.astype(wide), -1, -2)
+    scores = np.matmul(left, right)
+    for each in bias:
+        scores = scores + each.astype(wide)
+    if causal:
+        later = np.arange(scores.shape[-1]) > np.arange(scores.shape[-2])[:, None]
+        scores = np.where(later, -np.inf, scores)
+    return scores
+
+
+def attention(
+    attrs: Attrs, scalars: Scalars, query: Array, key: Array, value: Array, *bias: Array
+) -> tuple[Array, Array]:
+    """The output, and the logarithm of each row's sum of exponentials."""
+    scores = _scores(attrs, query, key, bias)
+    greatest = scores.max(-1, keepdims=True)
+    nothing = greatest == -np.inf
+    weights = np.exp(scores - np.where(nothing, 0, greatest))
+    total = np.where(nothing, 1, weights.sum(-1, keepdims=True))
+    result = np.matmul(weights / total, value.astype(weights.dtype))
+    normaliser = np.where(nothing, np.inf, greatest + np.log(total)).astype(weights.dtype)
+    lead = result.shape[:-1]
+    return result.astype(query.dtype), np.broadcast_to(normaliser, (*lead, 1))
+
+
+def attention_backward(
+    attrs: Attrs, scalars: Scalars, query: Array, key: Array, value: Array, *rest: Array
+) -> tuple[Array, ...]:
+    """The query's gradient, or the key's and the value's."""
+    given, normaliser, delta, *bias = rest
+    _, scale, of = attrs
+    weights = np.exp(_scores(attrs, query, key, tuple(bias)) - normaliser)
+    wide = weights.dtype
+    query, key, value, given, delta = (
+        each.astype(wide) for each in (query, key, value, given, delta)
+    )
+    slopes = weights * (np.matmul(given, np.swapaxes(value, -1, -2)) - delta) * wide.type(scale)
+    if of == "query":
+        found = [np.matmul(slopes, key)]
+    else:
+        turned, weights = np.swapaxes(slopes, -1, -2), np.swapaxes(weights, -1, -2)
+        found = [np.matmul(turned, query), np.matmul(weights, given)]
+    return tuple([each.astype(rest[0].dtype) for each in found])
+
+
 def _taps(spatial: tuple[int, ...]) -> Any:
     return itertools.product(*map(range, spatial))
 

@@ -41,6 +41,8 @@ class Primitive:
             return tuple_type(attrs[-1])
         if self.name == "FUNCTION":
             return tuple_type(types[: attrs[0]])
+        if self.name in ("ATTENTION", "ATTENTION_BACKWARD"):
+            return tuple_type(shapes.attention_results(self.name, attrs, types))
         shape = self.shape(attrs, [each.shape for each in types])
         result = tensor_type(shape, self.dtype(attrs, [each.dtype for each in types]))
         if self.name == "SORT":
@@ -382,6 +384,29 @@ CONV = _add(
     reference.conv,
     "cross-correlation; mode forward: (input, weight) → output; input: (gradient, weight) → input "
     "of extents spatial; weight: (input, gradient) → weight of extents spatial",
+)
+ATTENTION = _add(
+    "ATTENTION",
+    "contraction",
+    None,
+    "causal scale",
+    shapes.attention,
+    shapes.uniform,
+    reference.attention,
+    "query, key, value[, bias]: (softmax(query keyᵀ · scale + bias) value, log Σ exp of each row "
+    "of scores); causal: key ≤ query; a row that looks at nothing gives 0 and inf; leading axes "
+    "broadcast",
+)
+ATTENTION_BACKWARD = _add(
+    "ATTENTION_BACKWARD",
+    "contraction",
+    None,
+    "causal scale of",
+    shapes.attention,
+    shapes.uniform,
+    reference.attention_backward,
+    "query, key, value, g, ATTENTION's second result, row sums of g · output[, bias]: the gradient "
+    'of the query (of "query") or of key and value (of "keys"), not summed over what was broadcast',
 )
 # movement
 RESHAPE = _add(

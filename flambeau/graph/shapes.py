@@ -12,6 +12,7 @@ from typing import Any
 
 from flambeau.graph import dtype as dtypes
 from flambeau.graph.dtype import DType
+from flambeau.graph.node import TensorType, tensor_type
 
 Attrs = tuple[Any, ...]
 Shape = tuple[int, ...]
@@ -89,6 +90,27 @@ def matmul(attrs: Attrs, shapes: list[Shape]) -> Shape:
             f"({'x'.join(map(str, left))} and {'x'.join(map(str, right))})"
         )
     return (*broadcast(left[:-2], right[:-2]), left[-2], right[-1])
+
+
+def attention(attrs: Attrs, shapes: list[Shape]) -> Shape:
+    """(…, l, d), (…, s, d), (…, s, e) → (…, l, e)."""
+    query, key, value = shapes[:3]
+    if query[-1] != key[-1] or key[-2] != value[-2]:
+        raise RuntimeError(f"attention does not fit {query}, {key} and {value}")
+    lead = broadcast(broadcast(query[:-2], key[:-2]), value[:-2])
+    return (*lead, query[-2], value[-1])
+
+
+def attention_results(name: str, attrs: Attrs, types: Any) -> tuple[TensorType, ...]:
+    """The results of ATTENTION and of ATTENTION_BACKWARD."""
+    query, key, value = types[:3]
+    shape = attention(attrs, [each.shape for each in types])
+    lead, dtype = shape[:-2], query.dtype
+    if name == "ATTENTION":
+        wide = dtypes.float32 if dtype.itemsize == 2 else dtype
+        return tensor_type(shape, dtype), tensor_type((*shape[:-1], 1), wide)
+    own = (query,) if attrs[2] == "query" else (key, value)
+    return tuple([tensor_type((*lead, *each.shape[-2:]), dtype) for each in own])
 
 
 def conv_extent(extent: int, taps: int, stride: int, pad: tuple[int, int], dilation: int) -> int:

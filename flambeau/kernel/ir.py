@@ -8,6 +8,7 @@ A Kernel has a domain of parallel axes and a body that is run once at every poin
     Store  write one element, or combine it into what is there (add, mul, max)
     Check  record an error code where a condition does not hold
     Sort   sort one row of a buffer
+    Attend sums weighted by what other sums give, block by block, with no weight in memory
 
 Values form a DAG and are shared by identity. Buffers are flat; an index is an int64 value made of
 axes, constants and scalars. Elementwise values have the names and the meaning of graph/op.py.
@@ -141,6 +142,36 @@ class Sort(Statement):
     stride: Value
     scratch: int
     scratch_base: Value
+
+
+@dataclass(eq=False, slots=True)
+class Attend(Statement):
+    """Run `body` for every point of `lanes`; what its values use, block by block of `steps`.
+
+    `products` are sums of MUL(of a step, of a lane) over axes of their own. `greatest` and `total`,
+    where given, are the max and the sum over `steps` of the score and of exp(score - result of
+    greatest, 0 for -inf); `sums` add up MUL(weight, factor) over `steps`: a weight is made of the
+    products' results (and of greatest), a factor is of a step and of an axis of the body. So each
+    result is a function of the axes that its Fold uses.
+
+    order says which steps count, the others' weights being 0: "" all, "before": step ≤ lane,
+    "after": step ≥ lane.
+    """
+
+    lanes: Axis
+    steps: Axis
+    order: str
+    products: tuple[Fold, ...]
+    greatest: Fold | None
+    total: Fold | None
+    sums: tuple[Fold, ...]
+    body: tuple[Statement, ...]
+
+    @property
+    def folds(self) -> tuple[Fold, ...]:
+        """All of them, each after those whose results it uses."""
+        rows = [each for each in (self.greatest, self.total) if each is not None]
+        return (*self.products, *rows, *self.sums)
 
 
 @dataclass(frozen=True, slots=True)

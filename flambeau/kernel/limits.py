@@ -24,7 +24,8 @@ class Limits:
     operand may be that is computed where a matrix product or a convolution reads it (a convolution
     reads each element once for every tap: storing it first took a U-Net's step from 264 to 112 ms
     and a ResNet-18's from 680 to 660 ms). recompute: how
-    costly a value may be that several kernels compute again rather than load.
+    costly a value may be that several kernels compute again rather than load. attention: whether
+    there is a kernel for it; else it becomes products and a softmax, and all scores are stored.
     """
 
     buffers: int = 24
@@ -36,3 +37,4 @@ class Limits:
     matmul: int = 8
     conv: int = 0
     recompute: int = 40
+    attention: bool = True

@@ -21,7 +21,18 @@ from flambeau.graph.dtype import DType
 from flambeau.graph.node import Location, Node, Operation
 from flambeau.kernel import ir
 from flambeau.kernel.index import Atom, Index, Indices, Linear
-from flambeau.kernel.ir import Axis, Check, Fold, Kernel, Loop, Sort, Statement, Store, Value
+from flambeau.kernel.ir import (
+    Attend,
+    Axis,
+    Check,
+    Fold,
+    Kernel,
+    Loop,
+    Sort,
+    Statement,
+    Store,
+    Value,
+)
 from flambeau.kernel.merge import Merging, merge_statement
 
 Condition = tuple[Linear, int, int] | Value
@@ -431,6 +442,9 @@ class Lowering:
             case Check():
                 statement.condition = real(statement.condition)
                 statement.detail = real(statement.detail)
+            case Attend():
+                for each in (*statement.folds, *statement.body):
+                    self._settle(each)
             case Sort():
                 statement.source = real(statement.source)
                 statement.base = real(statement.base)

@@ -18,6 +18,7 @@ from collections.abc import Iterable
 
 from flambeau.graph.dtype import DType
 from flambeau.kernel.ir import (
+    Attend,
     Axis,
     Check,
     Fold,
@@ -80,7 +81,9 @@ def walk_statements(body: Iterable[Statement]) -> Iterable[Statement]:
     while stack:
         statement = stack.pop()
         yield statement
-        if isinstance(statement, (Fold, Loop)):
+        if isinstance(statement, Attend):
+            stack.extend(reversed((*statement.folds, *statement.body)))
+        elif isinstance(statement, (Fold, Loop)):
             stack.extend(reversed(statement.body))
 
 
@@ -134,6 +137,8 @@ class _Printer:
         return "\n".join(self.lines)
 
     def _axis(self, axis: Axis, letter: str) -> str:
+        if axis in self.axes:  # an Attend's, which several of its statements share
+            return f"{self.axes[axis]}:{axis.extent}"
         count = sum(name.startswith(letter) for name in self.axes.values())
         self.axes[axis] = f"{letter}{count}"
         return f"{letter}{count}:{axis.extent}"
@@ -157,6 +162,8 @@ class _Printer:
                     )
                 case Sort():
                     self._sort(statement, indent)
+                case Attend():
+                    self._attend(statement, indent)
                 case _:
                     raise TypeError(f"unknown statement {statement!r}")
 
@@ -201,6 +208,18 @@ class _Printer:
         self.lines.append(
             f"{indent}sort {order} {axis}{places}  {source} -> {', '.join(outputs)} with {scratch}"
         )
+
+    def _attend(self, attend: Attend, indent: str) -> None:
+        order = f" {attend.order}" if attend.order else ""
+        lanes, steps = self._axis(attend.lanes, "i"), self._axis(attend.steps, "k")
+        self.lines.append(f"{indent}attend {lanes} over {steps}{order}")
+        for statement in attend.body:  # their axes are the sums', too
+            if isinstance(statement, Loop):
+                for each in statement.axes:
+                    self._axis(each, "j")
+        for fold in attend.folds:
+            self._fold(fold, indent + "  ")
+        self._body(attend.body, indent + "  ")
 
     def _value(self, root: Value, indent: str) -> str:
         for value in walk_values([root]):

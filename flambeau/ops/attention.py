@@ -3,16 +3,21 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Sequence
 from typing import Any
 
+from flambeau.autograd.engine import vector_jacobian
 from flambeau.graph import build as b
 from flambeau.graph import dtype as dtypes
+from flambeau.graph.attention import attention, attention_backward, plain
 from flambeau.graph.dtype import bool_
 from flambeau.graph.node import Node
 from flambeau.ops.autocast import autocasting
 from flambeau.ops.composite import composite
+from flambeau.ops.fused import fused
 from flambeau.ops.matmul import product
 from flambeau.ops.norm import wide
+from flambeau.tensor.record import record
 from flambeau.tensor.tensor import Tensor
 
 
@@ -64,20 +69,61 @@ def _weights(query: Node, key: Node, mask: Node | None, causal: bool, scale: flo
     return _softmax(b.add(scores, b.cast(mask, scores.dtype)))
 
 
-@composite(saves="inputs")
-def _attention(
-    query: Tensor,
-    key: Tensor,
-    value: Tensor,
-    mask: Tensor | None,
-    causal: bool,
-    scale: float,
-    times: int,
-) -> Tensor:
-    q = query._read()
-    k, v = (_repeated(each._read(), times) for each in (key, value))
-    weights = _weights(q, k, None if mask is None else mask._read(), causal, scale)
-    return Tensor._traced(product(b.cast(weights, v.dtype), v))
+def _operands(nodes: Sequence[Node], times: int) -> tuple[Node, ...]:
+    """ATTENTION's inputs from query, key, value and perhaps a mask, which becomes a bias.
+
+    Heads that share keys become an axis of their own, along which these are broadcast.
+    """
+    bias = tuple([_bias(each, nodes[0]) for each in nodes[3:]])
+    if times == 1:
+        return (*nodes[:3], *bias)
+    groups = nodes[1].shape[-3]
+    return (*[_grouped(each, groups) for each in (*nodes[:3], *bias)],)
+
+
+def _grouped(x: Node, groups: int) -> Node:
+    """Heads as (groups, heads of a group)."""
+    if len(x.shape) < 3:
+        return x
+    lead, heads, rest = x.shape[:-3], x.shape[-3], x.shape[-2:]
+    split = (1, 1) if heads == 1 else (groups, heads // groups)
+    return b.reshape(x, (*lead, *split, *rest))
+
+
+def _bias(mask: Node, query: Node) -> Node:
+    dtype = wide(query).dtype
+    if mask.dtype is not bool_:
+        return b.cast(mask, dtype)
+    return b.where(mask, b.constant(0.0, dtype), b.constant(-math.inf, dtype))
+
+
+def _attention_gradient(*values: Any) -> tuple[Any, ...]:
+    *tensors, causal, scale, times = values
+    *nodes, given = [each._read() for each in tensors]
+    operands = _operands(nodes, times)
+    output, normaliser = attention(operands, causal, scale)
+    g = b.reshape(given, output.shape)
+    delta = b.reduce("add", b.mul(wide(g), wide(output)), (len(output.shape) - 1,))
+    rest = (g, normaliser, delta, *operands[3:])
+    found: list[Node | None] = []
+    gradients = attention_backward((*operands[:3], *rest), causal, scale)
+    for gradient, operand, node in zip(gradients, operands, nodes, strict=False):
+        found.append(b.reshape(b.sum_to(gradient, operand.shape), node.shape))
+    if len(nodes) > 3:  # a mask's gradient is as large as the scores
+        found += vector_jacobian(plain(output.inputs[0])[:1], [g], nodes[3:])
+    return tuple([None if each is None else Tensor._traced(each) for each in found])
+
+
+@fused(gradient=_attention_gradient, wide=False)
+def _attention(*values: Any) -> Tensor:
+    """softmax(query keyᵀ · scale + mask) value."""
+    *tensors, causal, scale, times = values
+    output, _ = attention(_operands([each._read() for each in tensors], times), causal, scale)
+    if times == 1:
+        return Tensor._traced(output)
+    shape = output.shape
+    heads = shape[-4] * shape[-3]
+    return Tensor._traced(b.reshape(output, (*shape[:-4], heads, *shape[-2:])))
 
 
 @composite(saves="inputs")
@@ -157,7 +203,8 @@ def scaled_dot_product_attention(
     factor = 1 / math.sqrt(query._type.shape[-1]) if scale is None else float(scale)
     times = _head_factor(query, key, enable_gqa)
     if dropout_p == 0.0:
-        return _attention(query, key, value, attn_mask, is_causal, factor, times)
+        tensors = (query, key, value) if attn_mask is None else (query, key, value, attn_mask)
+        return record(_attention, tensors, (bool(is_causal), factor, times))
     weights: Any = _attention_weights(query, key, attn_mask, is_causal, factor, times)
     from flambeau.ops.dropout import dropout
 

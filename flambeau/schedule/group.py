@@ -22,7 +22,9 @@ from flambeau.kernel.map import Frame
 from flambeau.schedule.inline import CONTRACTIONS, REARRANGING, Group, bits
 from flambeau.schedule.keep import Keeping
 
-_OWN_GROUP = frozenset({op.SCAN, op.SORT, op.SCATTER, op.ASSIGN, op.CAT, op.CALL})
+_ATTENTION = frozenset({op.ATTENTION, op.ATTENTION_BACKWARD})
+_SEVERAL = _ATTENTION | {op.SORT, op.CALL}
+_OWN_GROUP = _SEVERAL | {op.SCAN, op.SCATTER, op.ASSIGN, op.CAT}
 
 
 class Grouper(Keeping):
@@ -80,6 +82,8 @@ class Grouper(Keeping):
             self.outside(each)
             if node.op is op.CALL:
                 self.store(each)
+            elif node.op in _ATTENTION and self._is_dear_operand(each):
+                self._store_below(each)
         if node.op is op.SCATTER and self.cost(node.inputs[1]) > 8:
             self._store_below(node.inputs[1])
         roots = 4 + self.spare.get(number, 0)
@@ -88,9 +92,17 @@ class Grouper(Keeping):
                 break
         group.reads = self._all_loads(node.inputs)
         group.members = 1 << number
-        if node.op not in (op.SORT, op.CALL):
+        if node.op not in _SEVERAL:
             self._mark(number)
             group.roots[node] = ()
+
+    def _is_dear_operand(self, node: Node) -> bool:
+        """Whether an operand that is read block after block had better lie in memory."""
+        checked = (op.GATHER, op.IDIV, op.MOD)
+        below = walk([node], lambda each: not self.is_stored(each))
+        return self.cost(node) > self.limits.matmul or any(
+            each.op in checked and not self.is_stored(each) for each in below
+        )
 
     def _make_maps(self) -> None:
         by_shape: dict[tuple[int, ...], list[Group]] = {}

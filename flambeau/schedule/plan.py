@@ -8,9 +8,11 @@ from dataclasses import dataclass
 from flambeau.graph import op
 from flambeau.graph.graph import Graph
 from flambeau.graph.node import Location, Node
+from flambeau.graph.rewrite import Rules
 from flambeau.graph.simplify import simplify
 from flambeau.graph.verify import verify
 from flambeau.kernel import movement, reduce
+from flambeau.kernel.attention import lower_attention
 from flambeau.kernel.limits import FEWEST, Limits
 from flambeau.kernel.lower import Lowered, canonical
 from flambeau.kernel.map import lower_frame
@@ -18,6 +20,7 @@ from flambeau.kernel.printer import kernel_text
 from flambeau.kernel.program import HostCall, Launch, Program
 from flambeau.kernel.scatter import lower_assign, lower_cat, lower_copy, lower_scatter
 from flambeau.kernel.sort import lower_sort
+from flambeau.schedule.attention import storing_scores
 from flambeau.schedule.group import Grouper
 from flambeau.schedule.independent import mark_independent
 from flambeau.schedule.inline import Group, bits
@@ -75,7 +78,8 @@ def _node_lines(group: Group) -> Iterator[str]:
 
 def _planned(graph: Graph, limits: Limits) -> _Plan:
     verify(graph)
-    graph = simplify(graph, {op.REDUCE: [splitting(limits)]})
+    rules: Rules = {op.REDUCE: [splitting(limits)], op.PICK: [storing_scores(graph, limits)]}
+    graph = simplify(graph, rules)
     grouper, groups = _grouped(graph, limits)
     plan = _Plan(graph, grouper, Memory(graph), [])
     last_use = _last_uses(grouper, groups)
@@ -149,6 +153,9 @@ def _lowered(plan: _Plan, group: Group, last_reads: set[Node], limits: Limits) -
         picks = {root.attrs[0]: root for root in group.roots}
         if next(iter(group.roots)).type.size:
             yield lower_sort(node, picks, name, stored, scalars)
+    elif group.kind in ("attention", "attention_backward"):
+        picks = {root.attrs[0]: root for root in group.roots}
+        yield lower_attention(node, picks, name, stored, scalars)
     elif group.kind == "scan":
         if node.type.size:
             yield reduce.lower_scan(node, name, stored, scalars)

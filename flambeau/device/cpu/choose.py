@@ -16,6 +16,7 @@ from flambeau.device.cpu.access import NEAR
 from flambeau.device.cpu.elementwise import with_offsets
 from flambeau.device.cpu.values import Values
 from flambeau.kernel.ir import (
+    Attend,
     Axis,
     Check,
     Fold,
@@ -112,6 +113,8 @@ def values_of(statement: Statement) -> list[Value]:
         return [statement.index, statement.value, *valid]
     if isinstance(statement, Check):
         return [statement.condition, statement.detail]
+    if isinstance(statement, Attend):
+        return _values_of_all((*statement.folds, *statement.body))
     assert isinstance(statement, Sort)
     return [statement.source, statement.base, statement.stride, statement.scratch_base]
 

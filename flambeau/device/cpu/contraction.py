@@ -192,11 +192,15 @@ class ContractionRenderer:
         number = emitter.plus(first, each.index)
         start = emitter.times(each.index, panels.side.width * t.depth)
         place = emitter.element(t.kind, packed, start)
-        if panels.side.along_k:
-            self._pack_along_k(panels, number, place, low, high)
-        else:
-            self._pack_across(panels, number, place, low, high)
+        self.pack(panels, number, place, low, high)
         emitter.close_loop(each)
+
+    def pack(self, panels: Panels, panel: str, place: str, low: Int, high: Int) -> None:
+        """Write a panel of an operand to `place`, for a block of k."""
+        if panels.side.along_k:
+            self._pack_along_k(panels, panel, place, low, high)
+        else:
+            self._pack_across(panels, panel, place, low, high)
 
     def write_finish(self) -> None:
         """The body of the second stage: add the partial sums up; the epilogue. An item is one of

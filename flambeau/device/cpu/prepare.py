@@ -14,7 +14,18 @@ from typing import Any
 from flambeau.graph import dtype as dtypes
 from flambeau.graph.op import encode_constant
 from flambeau.kernel import ir
-from flambeau.kernel.ir import Axis, Check, Fold, Kernel, Loop, Sort, Statement, Store, Value
+from flambeau.kernel.ir import (
+    Attend,
+    Axis,
+    Check,
+    Fold,
+    Kernel,
+    Loop,
+    Sort,
+    Statement,
+    Store,
+    Value,
+)
 from flambeau.kernel.tile import reachable
 
 
@@ -143,6 +154,14 @@ def _roots(body: Iterable[Statement], fixed: set[Axis]) -> list[Value]:
                 result += [] if each.valid is None else [each.valid]
             case Check():
                 result += [each.condition, each.detail]
+            case Attend():
+                inner = [each.lanes, each.steps]
+                inner += [axis for fold in each.folds for axis in fold.axes]
+                inner += [
+                    axis for loop in each.body if isinstance(loop, Loop) for axis in loop.axes
+                ]
+                fixed.update(inner)
+                result += _roots((*each.folds, *each.body), fixed)
             case Sort():
                 fixed.add(each.axis)
                 result += [each.source, each.base, each.stride, each.scratch_base]
@@ -188,10 +207,7 @@ class _Rewriting:
     def statement(self, each: Statement) -> Statement:
         match each:
             case Fold():
-                made = replace(each, axes=self.axes(each.axes), value=self.value(each.value))
-                self.folds[each] = made
-                made.body = tuple([self.statement(inner) for inner in each.body])
-                return made
+                return self.fold(each)
             case Loop():
                 body = tuple([self.statement(inner) for inner in each.body])
                 return replace(each, axes=self.axes(each.axes), body=body)
@@ -202,6 +218,8 @@ class _Rewriting:
             case Check():
                 condition, detail = self.value(each.condition), self.value(each.detail)
                 return replace(each, condition=condition, detail=detail)
+            case Attend():
+                return self.attend(each)
             case Sort():
                 return replace(
                     each,
@@ -211,6 +229,23 @@ class _Rewriting:
                     scratch_base=self.value(each.scratch_base),
                 )
         raise TypeError(f"unknown statement {each!r}")
+
+    def fold(self, each: Fold) -> Fold:
+        made = replace(each, axes=self.axes(each.axes), value=self.value(each.value))
+        self.folds[each] = made
+        made.body = tuple([self.statement(inner) for inner in each.body])
+        return made
+
+    def attend(self, each: Attend) -> Attend:
+        made = {fold: self.fold(fold) for fold in each.folds}
+        return replace(
+            each,
+            products=tuple([made[fold] for fold in each.products]),
+            greatest=None if each.greatest is None else made[each.greatest],
+            total=None if each.total is None else made[each.total],
+            sums=tuple([made[fold] for fold in each.sums]),
+            body=tuple([self.statement(inner) for inner in each.body]),
+        )
 
     def value(self, value: Value) -> Value:
         stack = [value]

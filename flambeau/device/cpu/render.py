@@ -12,6 +12,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import replace
 
 from flambeau.device.cpu import convert, domain, sort
+from flambeau.device.cpu.attention import AttendRenderer
 from flambeau.device.cpu.choose import Chooser, Run, bind_run
 from flambeau.device.cpu.contraction import ContractionRenderer
 from flambeau.device.cpu.correlation import CorrelationRenderer, correlates
@@ -37,7 +38,7 @@ from flambeau.device.cpu.values import Values
 from flambeau.device.cpu.winograd import Convolution, Cut, convolution_of, cut_of
 from flambeau.device.cpu.winograd_ir import WinogradRenderer
 from flambeau.graph import dtype as dtypes
-from flambeau.kernel.ir import Axis, Check, Fold, Kernel, Loop, Sort, Statement, Store
+from flambeau.kernel.ir import Attend, Axis, Check, Fold, Kernel, Loop, Sort, Statement, Store
 from flambeau.kernel.tile import Contraction, tile
 
 UNROLL = 9
@@ -82,6 +83,8 @@ class Renderer:
                 return self._winograd(name, contraction, (found, cut_of(found, self.target)))
             return self._contraction(name, contraction, tiles)
         self.entry()
+        if isinstance(self.kernel.body[0], Attend):
+            return AttendRenderer(self, self.kernel.body[0]).render(name)
         choice = self.chooser.domain()
         return self._whole(name, domain.write(self, choice), choice.cost)
 

@@ -41,7 +41,10 @@ class WebGpuDevice(Device):
     """
 
     name = "webgpu"
-    limits = Limits(buffers=STORAGE_BUFFERS - 1)  # one is left to the record of Checks
+    limits = Limits(
+        buffers=STORAGE_BUFFERS - 1,  # one is left to the record of Checks
+        attention=False,
+    )
 
     def __init__(self) -> None:
         adapter.check_fork(-1)
