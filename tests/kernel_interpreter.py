@@ -194,7 +194,9 @@ class Interpreter:
             case "axis":
                 return np.asarray(self.axes[value.payload], np.int64)
             case "result" if value.payload in self.lazy:
+                around = dict(self.axes)
                 self.fold(value.payload)  # at this point of the axes that it uses
+                self.axes.update(around)
                 return self.results.pop(value.payload)
             case "result":
                 return self.results[value.payload]

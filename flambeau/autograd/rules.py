@@ -14,7 +14,8 @@ from typing import Any, NamedTuple
 
 from flambeau.graph import attention, op
 from flambeau.graph import build as b
-from flambeau.graph.node import Node
+from flambeau.graph.composite import placeholder, substitute
+from flambeau.graph.node import Node, Template
 from flambeau.graph.node import node as new_node
 from flambeau.graph.op import Primitive
 
@@ -266,21 +267,30 @@ def _matmul(node: Node, g: Node) -> Gradients:
     )
 
 
-def _through(node: Node, results: Any, g: Any) -> Gradients:
-    """Through other primitives that compute the same."""
+def _attention(node: Node, g: Any) -> Gradients:
+    """Through placeholders: the inputs may depend on each other."""
     from flambeau.autograd.engine import vector_jacobian
 
-    return tuple(vector_jacobian(results, g, node.inputs))
+    present = tuple([each for each in g if each is not None])
+    inputs = tuple([placeholder(each.type) for each in node.inputs])
+    given = tuple([placeholder(each.type) for each in present])
+    results = attention.plain(new_node(node.op, inputs, node.attrs))
+    rest = iter(given)
+    gradients = [None if each is None else next(rest) for each in g]
+    found = vector_jacobian(results, gradients, inputs)
+    wanted = tuple([each for each in found if each is not None])
+    made = iter(
+        substitute(
+            Template((*inputs, *given), wanted),
+            (*node.inputs, *present),
+            lambda each, sources: new_node(each.op, sources, each.attrs, each.scalars),
+        )
+    )
+    return tuple([None if each is None else next(made) for each in found])
 
 
-@_rule(op.ATTENTION, "inputs", "through the products and the softmax that it stands for")
-def _attention(node: Node, g: Any) -> Gradients:
-    return _through(node, attention.plain(node), g)
-
-
-@_rule(op.ATTENTION_BACKWARD, "inputs", "through the products that it stands for")
-def _attention_backward(node: Node, g: Any) -> Gradients:
-    return _through(node, attention.plain(node), g)
+for _each in (op.ATTENTION, op.ATTENTION_BACKWARD):
+    _rule(_each, "inputs", "through the products and the softmax that it stands for")(_attention)
 
 
 def _transposed(x: Node) -> Node:

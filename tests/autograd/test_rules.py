@@ -45,6 +45,20 @@ def assigned(base: Any, value: Any) -> Any:
     return record(op.ASSIGN, (base, value), (chain,), (1, 0))
 
 
+def attention_of(causal: bool, number: int, of: str = "") -> Function:
+    """One result; the backward's normaliser is the forward's, as it has to be."""
+
+    def forward(*tensors: Any) -> Any:
+        return record(op.ATTENTION, tensors, (causal, 0.7))[number]
+
+    def backward(query: Any, key: Any, value: Any, given: Any, _: Any, delta: Any) -> Any:
+        normaliser = record(op.ATTENTION, (query, key, value), (causal, 0.7))[1]
+        inputs = (query, key, value, given, normaliser, delta)
+        return record(op.ATTENTION_BACKWARD, inputs, (causal, 0.7, of))[number]
+
+    return backward if of else forward
+
+
 GEOMETRY = ((1, 2), ((1, 0), (0, 1)), (1, 1), 2)
 
 # primitive: a list of (function, shapes of the float inputs); numbers lie between 0.3 and 1.7
@@ -82,6 +96,16 @@ DIFFERENTIABLE: dict[Primitive, list[tuple[Function, tuple[tuple[int, ...], ...]
         (lambda x: bare(op.SORT, (1, True, 1, 2))(x)[0], ((2, 4),)),
     ],
     op.MATMUL: [(bare(op.MATMUL), ((2, 1, 2, 3), (2, 3, 2))), (bare(op.MATMUL), ((2, 3), (3, 2)))],
+    op.ATTENTION: [
+        (attention_of(causal, number), ((2, 2, 3), (1, 3, 3), (2, 3, 2), (2, 3)))
+        for causal in (False, True)
+        for number in (0, 1)
+    ],
+    op.ATTENTION_BACKWARD: [
+        (attention_of(causal, number, of), shapes)
+        for shapes in [((2, 3), (3, 3), (3, 2), (2, 2), (2, 1), (2, 1))]
+        for causal, of, number in ((False, "query", 0), (True, "keys", 0), (False, "keys", 1))
+    ],
     op.CONV: [
         (bare(op.CONV, ("forward", *GEOMETRY, ())), ((2, 4, 3, 4), (2, 2, 2, 2))),
         (bare(op.CONV, ("input", *GEOMETRY, (3, 4))), ((2, 2, 3, 2), (2, 2, 2, 2))),

@@ -10,6 +10,7 @@ from plan_support import buffer
 from flambeau.graph import build as g
 from flambeau.graph import dtype as d
 from flambeau.graph import op
+from flambeau.graph.attention import attention, attention_backward
 from flambeau.graph.graph import Graph
 from flambeau.graph.node import Node, ScalarRef, node, walk
 
@@ -335,3 +336,21 @@ def key_value_cache():
     chain = (("SLICE", (1, 16), (1, 1)),)
     longer = g.assign(cache, new, chain, (ScalarRef(0), 0))
     return (longer, g.matmul(query, g.permute(longer, (1, 0)))), (cache,), (d.int64,)
+
+
+@plan
+def attention_in_blocks():
+    query, key, value, given = (buffer(2, 3, 64, 16) for _ in range(4))
+    output, normaliser = attention((query, key, value), True, 0.25)
+    delta = g.reduce("add", g.mul(given, output), (3,))
+    inputs = (query, key, value, given, normaliser, delta)
+    return (output, *attention_backward(inputs, True, 0.25))
+
+
+@plan
+def attention_of_short_rows():
+    query, key, value, given = (buffer(2, 3, 32, 16) for _ in range(4))
+    output, normaliser = attention((query, key, value), False, 0.25)
+    delta = g.reduce("add", g.mul(given, output), (3,))
+    inputs = (query, key, value, given, normaliser, delta)
+    return (output, *attention_backward(inputs, False, 0.25))
