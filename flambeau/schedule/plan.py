@@ -78,7 +78,7 @@ def _node_lines(group: Group) -> Iterator[str]:
 
 def _planned(graph: Graph, limits: Limits) -> _Plan:
     verify(graph)
-    rules: Rules = {op.REDUCE: [splitting(limits)], op.PICK: [storing_scores(graph, limits)]}
+    rules: Rules = {op.REDUCE: [splitting(limits)], op.PICK: [storing_scores(limits)]}
     graph = simplify(graph, rules)
     grouper, groups = _grouped(graph, limits)
     plan = _Plan(graph, grouper, Memory(graph), [])
