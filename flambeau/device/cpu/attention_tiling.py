@@ -15,7 +15,7 @@ from flambeau.device.cpu.values import Values
 from flambeau.kernel.ir import Attend, Axis, Fold, Loop
 from flambeau.kernel.tile import Contraction, axes_of
 
-STEPS = 192
+STEPS = 64
 """Steps of a block: a multiple of 12, 8 and 6 rows of a register tile, and of all vectors."""
 
 LANES = 256
