@@ -48,7 +48,7 @@ from flambeau.ops.conv import (
     conv_transpose3d,
 )
 from flambeau.ops.cross_entropy import cross_entropy, nll_loss
-from flambeau.ops.distance import cosine_similarity, normalize, pairwise_distance
+from flambeau.ops.distance import cosine_similarity, normalize, pairwise_distance, pdist
 from flambeau.ops.dropout import (
     alpha_dropout,
     dropout,
@@ -163,6 +163,7 @@ __all__ = [
     "one_hot",
     "pad",
     "pairwise_distance",
+    "pdist",
     "poisson_nll_loss",
     "prelu",
     "relu",

@@ -52,6 +52,85 @@ METHODS |= {
 }
 
 
+_COUNTING = "flambeau.ops.arrays.counting"
+_LAYOUT = "flambeau.ops.arrays.layout"
+_NAMES = "flambeau.ops.arrays.names"
+_STATISTICS = "flambeau.ops.arrays.statistics"
+
+_SHARED: dict[str, tuple[str, ...]] = {
+    _NAMES: ("is_same_size",),
+    _COUNTING: ("bincount", "histc", "histogram", "mode"),
+    _LAYOUT: (
+        "as_strided",
+        "as_strided_scatter",
+        "diagflat",
+        "diagonal_scatter",
+        "dsplit",
+        "frexp",
+        "gcd",
+        "gcd_",
+        "hsplit",
+        "index_reduce",
+        "lcm",
+        "lcm_",
+        "ldexp",
+        "ldexp_",
+        "nextafter",
+        "nonzero_static",
+        "put",
+        "resize_as_",
+        "select_scatter",
+        "slice_scatter",
+        "trace",
+        "vsplit",
+    ),
+    _STATISTICS: ("corrcoef", "cov", "nanmedian", "nanquantile", "quantile", "renorm"),
+}
+"""Names that torch and Tensor share, by module."""
+
+_FUNCTIONS_ONLY: dict[str, tuple[str, ...]] = {
+    _COUNTING: ("combinations", "isin", "unravel_index"),
+    _LAYOUT: ("empty_strided",),
+    _NAMES: (
+        "_assert",
+        "detach_copy",
+        "expand_copy",
+        "fill",
+        "permute_copy",
+        "range",
+        "squeeze_copy",
+        "t_copy",
+        "transpose_copy",
+        "typename",
+        "unsqueeze_copy",
+        "view_copy",
+    ),
+    _STATISTICS: ("cumulative_trapezoid", "gradient"),
+}
+_METHODS_ONLY: dict[str, tuple[str, ...]] = {
+    _LAYOUT: (
+        "apply_",
+        "index_reduce_",
+        "map_",
+        "narrow_copy",
+        "new_empty_strided",
+        "nextafter_",
+        "put_",
+        "resize_",
+        "sum_to_size",
+    ),
+    _STATISTICS: ("renorm_",),
+}
+for _table, _names in (
+    (_SHARED, (FUNCTIONS, METHODS)),
+    (_FUNCTIONS_ONLY, (FUNCTIONS,)),
+    (_METHODS_ONLY, (METHODS,)),
+):
+    for _module, _of in _table.items():
+        for _target in _names:
+            _target |= dict.fromkeys(_of, _module)
+
+
 class _Later:
     """A method that replaces itself by the one that its family attaches to Tensor."""
 

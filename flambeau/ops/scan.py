@@ -133,7 +133,7 @@ def diff(input: Tensor, n: int = 1, dim: int = -1, prepend: Any = None, append: 
     return result
 
 
-@public(out=False)
+@public("trapz", out=False)
 def trapezoid(y: Tensor, x: Tensor | None = None, *, dx: float = 1.0, dim: int = -1) -> Any:
     """The integral along `dim` by trapezoids, at places x or dx apart."""
     extent = y.shape[dim]

@@ -1,0 +1,1 @@
+"""Less common array operations: counting, quantiles, strides. Imported when first asked for."""
