@@ -66,6 +66,7 @@ _MODULES = frozenset(
         "optim",
         "profiler",
         "random",
+        "serialization",
         "testing",
         "utils",
         "version",

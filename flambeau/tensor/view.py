@@ -110,3 +110,77 @@ def reshaped_strides(shape: Shape, strides: Shape, target: Shape) -> Shape | Non
         step *= extent
         left //= extent
     return tuple(reversed(result))
+
+
+def strided(whole: Shape, size: Shape, stride: Shape, offset: int) -> View | None:
+    """The view of a row-major array that these strides describe, as a chain of movements.
+
+    None where no chain of reshapes, slices and permutations gives it (overlapping windows).
+    """
+    if tuple(size) == tuple(whole) and stride == contiguous_strides(whole) and offset == 0:
+        return View.whole(whole)
+    flat = View.whole(whole).reshaped((math.prod(whole),))
+    assert flat is not None  # the whole is contiguous
+    if 0 in size:
+        made: View | None = flat.sliced((0,), (0,), (1,)).reshaped(size)
+    else:
+        axes = [axis for axis, extent in enumerate(size) if extent > 1 and stride[axis] > 0]
+        made = _spread(flat, [(size[axis], stride[axis]) for axis in axes], offset)
+        if made is not None:
+            order = sorted(range(len(axes)), key=lambda place: -stride[axes[place]])
+            made = made.permuted(tuple([order.index(place) for place in range(len(axes))]))
+            shape = tuple([size[axis] if axis in axes else 1 for axis in range(len(size))])
+            made = made.reshaped(shape)
+            if made is not None and shape != tuple(size):
+                made = made.expanded(tuple(size))
+    if made is None:
+        return None
+    return View(made.steps, made.starts, tuple(size), tuple(stride), offset)
+
+
+def _spread(flat: View, axes: list[tuple[int, int]], offset: int) -> View | None:
+    """A slice of a flat array along axes (extent, stride), widest stride first in the result.
+
+    The array is cut into a grid, each of whose axes an axis of the slice runs along in steps.
+    """
+    axes = sorted(axes, key=lambda each: -each[1])
+    total = flat.shape[0]
+    units = _units(total, axes, offset)
+    if units is None:
+        return None
+    blocks = [total - total % units[0] if units else total, *units]
+    extents, begins, left = [], [], offset
+    for block, unit in zip(blocks, [*units, 1], strict=True):
+        extents.append(block // unit)
+        begins.append(left // unit)
+        left %= unit
+    grid = flat.sliced((0,), (blocks[0],), (1,)).reshaped(tuple(extents))
+    assert grid is not None  # it is contiguous
+    sizes = tuple([extent for extent, _ in axes])
+    steps = [step // unit for (_, step), unit in zip(axes, units, strict=True)]
+    return grid.sliced(tuple(begins), (*sizes, 1), (*steps, 1)).reshaped(sizes)
+
+
+def _units(total: int, axes: list[tuple[int, int]], offset: int) -> list[int] | None:
+    """For each axis the stride of the grid's axis that it runs along: a divisor of its own."""
+    return _inner_units(total, axes, offset, outermost=True)
+
+
+def _inner_units(
+    block: int, axes: list[tuple[int, int]], offset: int, outermost: bool = False
+) -> list[int] | None:
+    if not axes:
+        return []
+    extent, step = axes[0]
+    for count in (*range(1, min(step, _MANY)), step):
+        unit = step // count
+        if step % count or (block % unit and not outermost):
+            continue
+        if offset // unit + (extent - 1) * count < block // unit:
+            inner = _inner_units(unit, axes[1:], offset % unit)
+            if inner is not None:
+                return [unit, *inner]
+    return None
+
+
+_MANY = 64  # steps that are tried before single elements

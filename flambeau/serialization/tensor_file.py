@@ -1,4 +1,4 @@
-"""torch.save and torch.load on safetensors files.
+"""The safetensors format: what torch.save writes to a path that ends so.
 
 A file is a safetensors file: the tensors, and in its metadata a JSON text that says how they are
 put together (dicts, lists, tuples, numbers, strings). Tensors that share their whole storage (tied
@@ -9,26 +9,21 @@ that other programs can read them; a file of another program is read as a dict o
 
 from __future__ import annotations
 
-import contextlib
 import json
 import math
-import os
 import struct
-import tempfile
 from collections import OrderedDict
 from collections.abc import Callable
-from pathlib import Path
 from typing import Any
 
 import numpy
 
 from flambeau.graph.dtype import DTYPES, DType
-from flambeau.tensor.device import default_device_name, device, resolve
+from flambeau.serialization.files import Array, CorruptError, Placement, placement
+from flambeau.tensor.device import device
 from flambeau.tensor.parameter import Parameter
 from flambeau.tensor.size import Size
 from flambeau.tensor.tensor import Tensor
-
-__all__ = ["load", "save"]
 
 _FORMAT = "flambeau.structure"
 _VERSION = 1
@@ -47,12 +42,6 @@ _CODES = {
     "float64": "F64",
 }
 _NAMES = {code: name for name, code in _CODES.items()}
-Array = numpy.ndarray[Any, Any]
-
-
-class CorruptError(RuntimeError):
-    """What is wrong with a file, without its name."""
-
 
 # writing ----------------------------------------------------------------------------------------
 
@@ -195,96 +184,34 @@ def _serialized(value: Any) -> tuple[bytes, list[Array]]:
     return struct.pack("<Q", len(text)) + text, [array for _, array in arrays]
 
 
-def save(
-    obj: Any,
-    f: Any,
-    pickle_module: Any = None,
-    pickle_protocol: int = 2,
-    _use_new_zipfile_serialization: bool = True,
-) -> None:
-    """Write tensors and plain values, nested in dicts, lists and tuples, to a path or a file.
+def write(file: Any, obj: Any) -> None:
+    """Write tensors and plain values, nested in dicts, lists and tuples, as a safetensors file.
 
-    A path is replaced only when everything is written. Tensors that share their whole storage
-    still share it after load. Nothing is pickled: the pickle arguments have no effect.
     Raises TypeError, naming the place, for objects of other kinds.
     """
     head, arrays = _serialized(obj)
-
-    def write(file: Any) -> None:
-        file.write(head)
-        for array in arrays:
-            file.write(numpy.ascontiguousarray(array).reshape(-1).view(numpy.uint8).data)
-
-    if hasattr(f, "write"):
-        write(f)
-    else:
-        _replace(Path(os.fspath(f)), write)
-
-
-def _replace(path: Path, write: Callable[[Any], None]) -> None:
-    """Write to a name of its own in the same folder, then rename."""
-    if not path.parent.is_dir():
-        raise RuntimeError(f"Parent directory {path.parent} does not exist.")
-    handle, name = tempfile.mkstemp(prefix=f".{path.name}.", suffix=".part", dir=path.parent)
-    temporary = Path(name)
-    try:
-        with os.fdopen(handle, "wb") as file:
-            write(file)
-            file.flush()
-            os.fsync(file.fileno())
-        mask = os.umask(0)
-        os.umask(mask)
-        temporary.chmod(0o666 & ~mask)  # as open() would have made it
-        temporary.replace(path)
-    except BaseException:
-        with contextlib.suppress(FileNotFoundError):
-            temporary.unlink()
-        raise
+    file.write(head)
+    for array in arrays:
+        file.write(numpy.ascontiguousarray(array).reshape(-1).view(numpy.uint8).data)
 
 
 # reading ----------------------------------------------------------------------------------------
 
 
-def load(
-    f: Any,
-    map_location: Any = None,
-    pickle_module: Any = None,
-    *,
-    weights_only: bool | None = None,
-    mmap: bool | None = None,
-    **pickle_load_args: Any,
-) -> Any:
-    """Read what save wrote, or any safetensors file (a dict of tensors).
-
-    `map_location`: a device, a dict from device to device, or a function (tensor, device) ->
-    tensor; None: the default device. Nothing of the file is executed, whatever `weights_only` is.
-    Raises FileNotFoundError, and RuntimeError, saying what is wrong, for a file that is truncated,
-    corrupt or in another format.
-    """
-    if hasattr(f, "read"):
-        data, name = f.read(), getattr(f, "name", "the file object")
-    else:
-        path = Path(os.fspath(f))
-        data, name = path.read_bytes(), str(path)
-    try:
-        return _loaded(data, map_location)
-    except CorruptError as error:
-        raise RuntimeError(f"cannot load {name}: {error}") from None
-
-
-def _loaded(data: bytes, map_location: Any) -> Any:
+def read(data: bytes, map_location: Any) -> Any:
+    """What write wrote, or a dict of the tensors of any safetensors file."""
     if len(data) < 8:
         raise CorruptError(
             f"it has {len(data)} bytes, a safetensors file has 8 at least: truncated?"
         )
     if data[8:9] != b"{":
-        raise CorruptError(_foreign(data))
+        raise CorruptError("it is neither a zip file of PyTorch's nor a safetensors file")
     table, body = _table(data)
     metadata = table.pop("__metadata__", {})
-    place = _placement(map_location)
+    place = placement(map_location)
     arrays = _arrays(table, body)
     if not isinstance(metadata, dict) or _FORMAT not in metadata:
-        return {name: place(array) for name, array in arrays.items()}
+        return {name: place(array, "cpu") for name, array in arrays.items()}
     description = _json(metadata[_FORMAT], "its description")
     if not isinstance(description, dict) or "object" not in description:
         raise CorruptError("its description lacks the object")
@@ -297,22 +224,6 @@ def _loaded(data: bytes, map_location: Any) -> Any:
         return _Reader(arrays, place).decode(description["object"])
     except (KeyError, TypeError, ValueError, IndexError, AttributeError, RecursionError) as error:
         raise CorruptError(f"its description does not fit its tensors ({error!r})") from None
-
-
-def _foreign(data: bytes) -> str:
-    """What a file is that is not a safetensors file, and what to do."""
-    advice = "convert it in PyTorch with safetensors.torch.save_file(state_dict, …)"
-    if data[:4] == b"PK\x03\x04":
-        return (
-            "it is a zip file, as PyTorch's torch.save writes it. Reading that format is not "
-            f"available yet: {advice}"
-        )
-    if data[:1] == b"\x80":
-        return (
-            "it is a pickle, as old versions of PyTorch wrote it. Pickles can run code and are "
-            f"never read: {advice}"
-        )
-    return "it is not a safetensors file"
 
 
 def _json(text: Any, what: str) -> Any:
@@ -385,28 +296,10 @@ def _entry(name: str, entry: Any) -> tuple[DType, tuple[int, ...], int, int]:
     return DTYPES[_NAMES[code]], shape, start, end
 
 
-def _placement(map_location: Any) -> Callable[[Array], Tensor]:
-    """How arrays become tensors on the device that map_location says."""
-    if callable(map_location):
-
-        def by_function(array: Array) -> Tensor:
-            made = Tensor._from_numpy(array)
-            moved: Any = map_location(made, made.device.type)
-            return made if moved is None else moved
-
-        return by_function
-    if isinstance(map_location, dict):
-        wanted = map_location.get("cpu", map_location.get(default_device_name()))
-    else:
-        wanted = map_location
-    where = resolve(wanted)
-    return lambda array: Tensor._from_numpy(array, where)
-
-
 class _Reader:
     """Puts together what _Writer took apart."""
 
-    def __init__(self, arrays: dict[str, Array], place: Callable[[Array], Tensor]) -> None:
+    def __init__(self, arrays: dict[str, Array], place: Placement) -> None:
         self._arrays = arrays
         self._place = place
         self._tensors: dict[str, Tensor] = {}
@@ -442,7 +335,7 @@ class _Reader:
         name, shape = value["tensor"], tuple(value["shape"])
         whole = self._tensors.get(name)
         if whole is None:
-            whole = self._tensors[name] = self._place(self._arrays[name])
+            whole = self._tensors[name] = self._place(self._arrays[name], "cpu")
         made: Any = whole.detach()
         if tuple(whole.shape) != shape:
             made = made.reshape(shape)
