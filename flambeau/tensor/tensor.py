@@ -136,7 +136,7 @@ class Tensor(Attached):
         result = Tensor._make(self._storage, tensor_type(view.shape, self._type.dtype))
         result._view = view
         result._base = self._base if self._base is not None else self
-        result._tracks = STATE.enabled and self._tracks
+        result._tracks = STATE.enabled and (self._tracks or self._leaf)
         result._counts = self._counts
         result._origin = self._origin
         return result
@@ -362,8 +362,20 @@ class Tensor(Attached):
         elif not self.requires_grad:
             if not self._type.dtype.is_floating_point:
                 raise RuntimeError("only Tensors of floating point dtype can require gradients")
+            if not self._tracks and self._base is not None:
+                self._leave_base()
             self._leaf = True
         return self
+
+    def _leave_base(self) -> None:
+        """A part that was detached and is a leaf now has memory of its own.
+
+        Views of it lead to it, not to what it is a part of.
+        """
+        held = node(op.MATERIALIZE, (self._read_view(),))
+        self._storage = Tensor._own(held)._storage
+        self._view = self._base = self._read_cache = None
+        self._tracks = True
 
     @property
     def is_leaf(self) -> bool:

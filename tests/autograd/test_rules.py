@@ -212,3 +212,17 @@ def test_scatter_mul(zeros: tuple[int, ...]) -> None:
     record(op.SCATTER, (x, indices(0, 0, 0), y), (0, "mul")).sum().backward()
     found = [*x.grad.tolist(), *y.grad.tolist()]
     assert found == [math.prod(values[:i] + values[i + 1 :]) for i in range(4)]
+
+
+def test_views_of_a_detached_leaf_reach_it() -> None:
+    x = torch.arange(4.0)
+    for made in (x.detach(), x[1:].detach(), x.view(2, 2).detach()):
+        leaf = made.requires_grad_()
+        (leaf[0] * 3).sum().backward()
+        assert leaf.grad is not None
+        assert leaf.grad[0].sum().item() == 3.0 * leaf[0].numel()
+    assert x.grad is None
+    shared = x.detach().requires_grad_()
+    with torch.no_grad():
+        shared += 1
+    assert x.tolist() == [1.0, 2.0, 3.0, 4.0]
