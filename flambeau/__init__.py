@@ -67,6 +67,7 @@ _MODULES = frozenset(
         "profiler",
         "random",
         "serialization",
+        "sparse",
         "testing",
         "utils",
         "version",

@@ -121,6 +121,34 @@ _METHODS_ONLY: dict[str, tuple[str, ...]] = {
     ),
     _STATISTICS: ("renorm_",),
 }
+_ATTACH = "flambeau.ops.sparse.attach"
+_FUNCTIONS_ONLY[_ATTACH] = (
+    "dsmm",
+    "hspmm",
+    "smm",
+    "sparse_coo_tensor",
+    "sparse_csr_tensor",
+    "spmm",
+)
+_METHODS_ONLY[_ATTACH] = (
+    "_indices",
+    "_nnz",
+    "_values",
+    "coalesce",
+    "col_indices",
+    "crow_indices",
+    "dense_dim",
+    "indices",
+    "is_coalesced",
+    "smm",
+    "sparse_dim",
+    "sparse_mask",
+    "to_dense",
+    "to_sparse",
+    "to_sparse_coo",
+    "to_sparse_csr",
+    "values",
+)
 for _table, _names in (
     (_SHARED, (FUNCTIONS, METHODS)),
     (_FUNCTIONS_ONLY, (FUNCTIONS,)),

@@ -65,7 +65,7 @@ class memory_format:  # noqa: N801  # PyTorch's name
 
 
 class layout:  # noqa: N801  # PyTorch's name
-    """Dense or sparse; here all tensors are dense."""
+    """Dense (strided) or sparse (sparse_coo, sparse_csr)."""
 
     def __init__(self, name: str) -> None:
         self._name = name
@@ -79,6 +79,8 @@ preserve_format = memory_format("preserve_format")
 channels_last = memory_format("channels_last")
 channels_last_3d = memory_format("channels_last_3d")
 strided = layout("strided")
+sparse_coo = layout("sparse_coo")
+sparse_csr = layout("sparse_csr")
 Tensor.layout = property(lambda self: strided)  # type: ignore[attr-defined]  # a fact of all tensors
 
 __all__ = [
@@ -99,5 +101,7 @@ __all__ = [
     "memory_format",
     "preserve_format",
     "set_default_tensor_type",
+    "sparse_coo",
+    "sparse_csr",
     "strided",
 ]

@@ -121,7 +121,9 @@ def _reflected(self: Tensor, other: Any) -> Any:
 
 @public()
 def mm(input: Tensor, mat2: Tensor) -> Tensor:
-    """The product of two matrices."""
+    """The product of two matrices; one, or both, may be sparse."""
+    if input.is_sparse or mat2.is_sparse:
+        return _sparse_product(input, mat2)
     left, right = input._type.shape, mat2._type.shape
     if len(left) != 2 or len(right) != 2:
         raise RuntimeError(f"{'self' if len(left) != 2 else 'mat2'} must be a matrix")
@@ -129,6 +131,12 @@ def mm(input: Tensor, mat2: Tensor) -> Tensor:
         raise _not_multipliable(left, right)
     _same_dtype(input, mat2)
     return record(op.MATMUL, (input, mat2))
+
+
+def _sparse_product(left: Tensor, right: Tensor) -> Any:
+    from flambeau.ops.sparse.products import matrix_product
+
+    return matrix_product(left, right)
 
 
 def _check_batches(input: Tensor, mat2: Tensor) -> None:
@@ -260,6 +268,8 @@ def _scaled(left: Tensor, right: Tensor, alpha: Any) -> Tensor:
 @public(inplace=True)
 def addmm(input: Tensor, mat1: Tensor, mat2: Tensor, *, beta: Any = 1, alpha: Any = 1) -> Tensor:
     """beta · input + alpha · mat1 @ mat2."""
+    if mat1.is_sparse or mat2.is_sparse:
+        return input * beta + _sparse_product(mat1, mat2) * alpha
     for name, each in (("mat1", mat1), ("mat2", mat2)):
         if each.ndim != 2:
             raise RuntimeError(f"{name} must be a matrix, got {each.ndim}-D tensor")

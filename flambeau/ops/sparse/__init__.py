@@ -1,0 +1,1 @@
+"""Sparse tensors: coordinates and values. Imported when they are first asked for."""
