@@ -12,6 +12,7 @@ from flambeau.device.cpu import CpuDevice
 from flambeau.device.cpu.correlation import correlates
 from flambeau.device.cpu.emit import Emitter
 from flambeau.device.cpu.prepare import prepared
+from flambeau.device.cpu.render import render
 from flambeau.device.cpu.shifted import Lines, lines_of
 from flambeau.device.cpu.target import Target
 from flambeau.device.cpu.tiling import tiling
@@ -202,3 +203,19 @@ def test_bits_do_not_depend_on_threads(groups: int) -> None:
         found.append(slope.numpy())
     torch.set_num_threads(before)
     np.testing.assert_array_equal(*found)
+
+
+def test_small_planes_are_read_as_they_lie(device: Any) -> None:
+    """A whole plane in lanes: the lanes behind it lie elsewhere, but do not count. No gathers."""
+    x, weight = (placeholder(tensor_type(s, f32)) for s in ((4, 32, 7, 7), (32, 1, 3, 3)))
+    attrs = ((1, 1), ((1, 1), (1, 1)), (1, 1), 32)
+    result = build.conv("forward", x, weight, *attrs, ())
+    program = build_plan(Graph((x, weight), (result,)), device.limits)
+    (launch,) = program.launches
+    assert "gather" not in render(launch.kernel, "kernel", TARGETS["avx512"]).text
+    random = np.random.default_rng(2)
+    arrays = [random.standard_normal(n.shape).astype(np.float32) for n in (x, weight)]
+    buffers = [device.from_numpy(a, n.type, True) for a, n in zip(arrays, (x, weight), strict=True)]
+    (buffer,) = device.compile(program).run(buffers, [])
+    expected = numpy_reference.conv(("forward", *attrs, ()), (), *arrays)
+    np.testing.assert_allclose(device.to_numpy(buffer), expected, rtol=1e-5, atol=1e-5)

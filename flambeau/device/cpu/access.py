@@ -17,6 +17,7 @@ from flambeau.device.cpu.emit import (
     suffix_of,
     vector_literal,
 )
+from flambeau.graph import dtype as dtypes
 from flambeau.graph.dtype import DType
 from flambeau.kernel.ir import Axis, Value, linear_terms
 
@@ -38,13 +39,17 @@ class Address(NamedTuple):
         """Whether all lanes are at one element."""
         return self.offsets is None and self.others is None
 
-    @property
-    def step(self) -> int | None:
-        """By how much the address grows from lane to lane; None where not by equal steps."""
+    def step(self, mask: str | None) -> int | None:
+        """By how much the address grows from lane to lane, of those that a mask leaves; None where
+        not by equal steps."""
         if self.others is not None or self.offsets is None:
             return None
+        known = known_lanes(mask, self.lanes) or [True] * self.lanes
         first = self.offsets[1] - self.offsets[0]
-        even = all(each == first * lane for lane, each in enumerate(self.offsets))
+        lanes = zip(self.offsets, known, strict=True)
+        even = all(
+            each == first * lane for lane, (each, counts) in enumerate(lanes) if counts or lane < 2
+        )
         return first if even else None
 
 
@@ -192,16 +197,60 @@ class Access(ABC):
         lanes = max(address.lanes, 1 if valid is None else valid.lanes)
         if address.scalar:
             return self._load_scalar(buffer, dtype, address.base, valid)
-        mask = self._mask(valid, lanes)
-        step = address.step
+        step = address.step(self.emitter.mask)
+        stepping = step in (2, 3, 4) and dtype.itemsize >= 4
+        mask = self._inside(value, valid, lanes, step if stepping and step else 1)
         if step == 1:
             raw = self._load_run(buffer, dtype, address.base, lanes, mask)
-        elif step in (2, 3, 4) and dtype.itemsize >= 4:
+        elif stepping and step:
             raw = self._load_stepping(buffer, dtype, address.base, step, lanes, mask)
         else:
             near = self._load_near(buffer, dtype, address, lanes, mask)
             raw = near or self._gathered(buffer, dtype, address, lanes, mask)
         return Operand(convert.from_memory(self.emitter, raw, dtype, lanes), dtype, lanes)
+
+    def _inside(self, value: Value, valid: Operand | None, lanes: int, step: int) -> str | None:
+        """The lanes in which a load reads, of a run that is `step` times as long. Made once, in the
+        outermost scope in which its condition and the scope's mask are known."""
+        if valid is None and self.emitter.mask is None:
+            return None
+        scopes = self.emitter.scopes
+        level = self._masked()
+        condition = None
+        if valid is not None:
+            condition = value.args[1]
+            level = max(level, self.level(condition))
+        key = ("inside", condition, lanes, step)
+        found = scopes[level].memo.get(key)
+        if found is None:
+            with self.emitter.at(level):
+                mask = self._mask(valid, lanes)
+                assert mask is not None
+                found = Operand(self._stretched(mask, lanes, step), dtypes.bool_, lanes * step)
+            scopes[level].memo[key] = found
+        return found.name
+
+    def _stretched(self, mask: str, lanes: int, step: int) -> str:
+        """A mask with `step` bits for each of its own, of which the first may count."""
+        if step == 1:
+            return mask
+        known = known_lanes(mask, lanes)
+        every = range(lanes * step)
+        if known is not None:
+            return mask_literal(n % step == 0 and known[n // step] for n in every)
+        order = ", ".join(f"i32 {lanes if n % step else n // step}" for n in every)
+        return self.emitter.let(
+            f"shufflevector <{lanes} x i1> {mask}, <{lanes} x i1> zeroinitializer, "
+            f"<{lanes * step} x i32> <{order}>"
+        )
+
+    def _masked(self) -> int:
+        """The outermost scope that has the mask of the current one."""
+        scopes = self.emitter.scopes
+        level = len(scopes) - 1
+        while level and scopes[level - 1].mask == scopes[level].mask:
+            level -= 1
+        return level
 
     def _mask(self, valid: Operand | None, lanes: int) -> str | None:
         """The lanes to touch: those of the scope's mask where `valid` holds."""
@@ -247,18 +296,13 @@ class Access(ABC):
     def _load_stepping(
         self, buffer: int, dtype: DType, base: str, step: int, lanes: int, mask: str | None
     ) -> str:
-        """Every second (third, fourth) element of a longer run, of which only those are touched."""
+        """Every second (third, fourth) element of a longer run, of which only those are touched;
+        `mask` is that of the longer run."""
         emitter = self.emitter
         kind = convert.access_type(dtype)
         every = lanes * step
         if mask is None:
             mask = mask_literal(n % step == 0 for n in range(every))
-        else:
-            order = ", ".join(f"i32 {lanes if n % step else n // step}" for n in range(every))
-            mask = emitter.let(
-                f"shufflevector <{lanes} x i1> {mask}, <{lanes} x i1> zeroinitializer, "
-                f"<{every} x i32> <{order}>"
-            )
         raw = self._load_run(buffer, dtype, base, every, mask)
         order = ", ".join(f"i32 {n * step}" for n in range(lanes))
         return emitter.let(
@@ -366,7 +410,7 @@ class Access(ABC):
         emitter, dtype = self.emitter, operand.dtype
         mask = self._mask(valid, lanes)
         name = emitter.spread(operand, lanes)
-        run = address.step == 1
+        run = address.step(emitter.mask) == 1
         if combine is not None:
             raw = (
                 self._load_run(buffer, dtype, address.base, lanes, mask)

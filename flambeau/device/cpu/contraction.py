@@ -9,6 +9,7 @@ pair of panels. After the last block the kernel's remaining statements run on th
 from __future__ import annotations
 
 from collections.abc import Callable
+from math import prod
 
 from flambeau.device.cpu import few, micro
 from flambeau.device.cpu.choose import Run, bind_run, factor
@@ -23,8 +24,8 @@ from flambeau.device.cpu.emit import (
 from flambeau.device.cpu.pack import Panels
 from flambeau.device.cpu.tiling import Side, Tiling
 from flambeau.device.cpu.values import Values
-from flambeau.kernel.ir import Statement
-from flambeau.kernel.tile import Contraction
+from flambeau.kernel.ir import Statement, Value
+from flambeau.kernel.tile import Contraction, axes_of, reachable
 
 Int = str | int
 
@@ -63,7 +64,7 @@ class ContractionRenderer:
             t.lanes * t.lanes,
         ]
         if t.parts > 1 and not t.shared:
-            sizes[2] *= t.parts
+            sizes[2] *= 2  # the sum so far, and the part that is made
         self.imports = {self.micro_name()}
         self.offsets: list[int] = []
         total = 0
@@ -144,12 +145,36 @@ class ContractionRenderer:
             part = parts.index
         tile = self.tile
         if parts:
-            tile = emitter.element(t.kind, tile, emitter.times(part, self.tile_size))
+            later = emitter.let(f"icmp ne i64 {part}, 0")
+            tile = emitter.let(f"select i1 {later}, i64 {self.tile_size}, i64 0")
+            tile = emitter.element(t.kind, self.tile, tile)
         self._blocks(part, tile, ends)
         if parts:
+            with emitter.branch(later):
+                self._add_part(tile, ends)
             emitter.close_loop(parts)
             self._finish_all(self.tile, ends)
         emitter.close_loop(loop)
+
+    def _add_part(self, part: str, ends: Ends) -> None:
+        """Add a partial sum to the tile's sum so far."""
+        emitter, t = self.emitter, self.tiling
+        rows = emitter.open_loop("0", emitter.times(ends[1], t.rows.width))
+        line = emitter.times(rows.index, self.stride)
+        columns = emitter.open_loop("0", emitter.times(ends[3], t.columns.width), t.lanes)
+        at = emitter.plus(line, columns.index)
+        whole = vector_type(t.kind, t.lanes)
+        places = [emitter.element(t.kind, base, at) for base in (self.tile, part)]
+        sums = [emitter.let(f"load {whole}, ptr {x}, align {t.itemsize}") for x in places]
+        total = emitter.let(f"fadd {whole} {sums[0]}, {sums[1]}")
+        emitter.line(f"store {whole} {total}, ptr {places[0]}, align {t.itemsize}")
+        emitter.close_loop(columns)
+        emitter.close_loop(rows)
+
+    @property
+    def joined(self) -> int:
+        """How many partial sums the epilogue adds up: those of other work items."""
+        return self.tiling.parts if self.tiling.shared else 1
 
     def _open_scratch(self) -> None:
         """Find the places in the thread's own memory."""
@@ -284,6 +309,42 @@ class ContractionRenderer:
         last axis runs in lanes."""
         self._k_level(self.tiling.split, "0", low, high, lanes, body)
 
+    def _edges_first(self, value: Value) -> list[int]:
+        """The axes of k within a block: those that decide where a value is inside its edges are
+        the outer loops, so that masks are made before the others begin."""
+        conditions = [
+            condition
+            for each in reachable([value])
+            for condition in (each.args[1:] if each.op == "load" else each.args[:1])
+            if condition.dtype.name == "bool"
+        ]
+        known = axes_of(conditions)
+        numbers = range(self.tiling.split, len(self.contraction.k))
+        return sorted(numbers, key=lambda number: self.contraction.k[number] not in known)
+
+    def _k_places(
+        self,
+        numbers: list[int],
+        position: str,
+        low: Int,
+        high: Int,
+        body: Callable[[str, int], None],
+    ) -> None:
+        """Run body(position in the block, 1) with axes of k in this order."""
+        if not numbers:
+            body(position, 1)
+            return
+        emitter, k = self.emitter, self.contraction.k
+        number, *rest = numbers
+        first, last = (low, high) if number == self.tiling.split else (0, k[number].extent)
+        loop = emitter.open_loop(first, last)
+        self.values.bind(k[number], Operand(loop.index, INDEX))
+        past = emitter.times(
+            emitter.minus(loop.index, first), prod(x.extent for x in k[number + 1 :])
+        )
+        self._k_places(rest, emitter.plus(position, past), low, high, body)
+        emitter.close_loop(loop)
+
     def _k_level(
         self,
         number: int,
@@ -360,7 +421,7 @@ class ContractionRenderer:
             name = emitter.spread(self.values.value(side.value), lanes)
             self._put(name, lanes, spot, self.emitter.times(position, side.width))
 
-        self._k_nest(low, high, 1, body)
+        self._k_places(self._edges_first(side.value), "0", low, high, body)
         emitter.pop()
         emitter.pop()
         emitter.close_loop(loop)
@@ -485,7 +546,7 @@ class ContractionRenderer:
         place = emitter.element(t.kind, tile, at)
         whole = f"<{lanes} x {t.kind}>"
         total = emitter.let(f"load {whole}, ptr {place}, align {t.itemsize}")
-        for part in range(1, t.parts):
+        for part in range(1, self.joined):
             offset = part * self.part_size
             other = emitter.element(t.kind, place, offset)
             addend = emitter.let(f"load {whole}, ptr {other}, align {t.itemsize}")

@@ -200,7 +200,7 @@ class ShiftedRenderer(ContractionRenderer):
             emitter.times(ends[1], t.rows.width), emitter.minus(str(t.rows.length), first)
         )
         tile = self._panel(tile, piece, t.columns.width)
-        if t.parts > 1:
+        if self.joined > 1:
             self._join(tile, rows)
         count = self.columns.count(column)
         squares = emitter.open_loop(0, rows, lanes)

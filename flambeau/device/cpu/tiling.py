@@ -217,11 +217,10 @@ def _parts(results: int, k: int, blocks: int) -> tuple[int, bool]:
 def in_blocks(
     rows: Side, columns: Side, batch: int, parts: tuple[int, bool], lanes: int
 ) -> tuple[Side, Side]:
-    """The sides cut into work items. A thread that makes all partial sums keeps them all."""
+    """The sides cut into work items."""
     count, shared = parts
-    most = AREA // 4 if count > 1 and not shared else AREA
     items = batch * (count if shared else 1)
-    return _shared_out(*_blocked(rows, columns, most), items, lanes)
+    return _shared_out(*_blocked(rows, columns, AREA), items, lanes)
 
 
 def _blocked(rows: Side, columns: Side, most: int) -> tuple[Side, Side]:
@@ -299,7 +298,7 @@ def side_of(
     along_free = run and all(
         factor(x.args[0], axis, values) in (0, 1, 2, 3, 4) for x in loads for axis in axes[-1:]
     )
-    along_k = all(factor(x.args[0], c.k[-1], values) in (0, 1) for x in loads)
+    along_k = all(factor(x.args[0], c.k[-1], values) in (0, 1, 2, 3, 4) for x in loads)
     transposed = not along_free and along_k and c.k[-1].extent >= min(lanes, 8) // 2
     return Side(value, axes, run, joint, length, total // length, width, segment, transposed, 1)
 
