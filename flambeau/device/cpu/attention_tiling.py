@@ -16,7 +16,7 @@ from flambeau.kernel.ir import Attend, Axis, Fold, Loop
 from flambeau.kernel.tile import Contraction, axes_of
 
 STEPS = 64
-"""Steps of a block: a multiple of 12, 8 and 6 rows of a register tile, and of all vectors."""
+"""Steps of a block, a multiple of all vectors; the sums of longer ones had more error."""
 
 LANES = 256
 """Lanes of a work item, about: a block of steps is packed anew for each item."""
