@@ -67,6 +67,14 @@ class Executable(ABC):
         run went on to its end, the error's `failure` has the output buffers.
         """
 
+    def fits(self, scalars: Sequence[Any]) -> bool:
+        """Whether it can run with these scalars; one that serves many lengths may not."""
+        return True
+
+    def program(self) -> Any:
+        """The program that runs, where it is not the one of the graph that was asked for."""
+        return None
+
     def describe(self) -> str:
         """Launches and code, for `explain`."""
         return repr(self)
@@ -84,6 +92,8 @@ class Device(ABC):
 
     name: str
     limits: Limits = Limits()
+    host_memory = False
+    """Whether buffers lie in the host's memory, so that they can be copied there at once."""
 
     @abstractmethod
     def from_numpy(self, array: numpy.ndarray[Any, Any], of: TensorType, copy: bool) -> Any:

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import hashlib
 import sys
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from typing import Any
 from weakref import ref
@@ -356,9 +356,13 @@ def _run(name: str, roots: list[Node], written: set[Node], donate: bool = True) 
     key.extend(donated)
     executable = _PLANS.get(tuple(key))
     if executable is None:
-        executable = _PLANS[tuple(key)] = _obtain(name, walk, outputs, donated)
-    else:
+        executable = _for_many_lengths(name, walk, outputs, donated, written)
+        executable = executable or _obtain(name, walk, outputs, donated)
+        _PLANS[tuple(key)] = executable
+    elif executable.fits(walk.scalars):
         STATISTICS.plan_hits += 1
+    else:
+        executable = _PLANS[tuple(key)] = _obtain(name, walk, outputs, donated)
     try:
         buffers = executable.run([leaf.buffer for leaf in walk.leaves], walk.scalars)
     except (IndexError, RuntimeError) as error:
@@ -369,7 +373,8 @@ def _run(name: str, roots: list[Node], written: set[Node], donate: bool = True) 
             if interpret is not None:  # raises again, and names the lines of this run's user
                 interpret(graph).run([leaf.buffer for leaf in walk.leaves], walk.scalars)
             raise
-        met.location = failure.locate(met, _build(graph, device.get(name).limits))
+        program = executable.program() or _build(graph, device.get(name).limits)
+        met.location = failure.locate(met, program)
         exact = met.exception()
         _settle_unspoilt(order, outputs, written, met, exact)
         raise exact from None
@@ -401,6 +406,29 @@ def _settle_unspoilt(
             _settle(node, buffer)
 
 
+def _for_many_lengths(
+    name: str,
+    walk: _Walk,
+    outputs: Sequence[Node],
+    donated: Sequence[int],
+    written: set[Node],
+) -> Executable | None:
+    """An executable from a plan that serves many lengths, where there is one; see lengths.py."""
+    target = device.get(name)
+    if walk.marked or not target.host_memory:
+        return None
+    from flambeau.schedule import lengths  # late: a known plan needs none
+
+    recorded = lengths.Recorded(
+        name, walk.position, walk.order, walk.leaves, outputs, donated, walk.scalars, written
+    )
+    return lengths.obtain(
+        recorded,
+        lambda graph, digest: _compiled(target, digest, lambda: graph),
+        lambda graph: _build(graph, target.limits),
+    )
+
+
 def _obtain(name: str, walk: _Walk, outputs: Sequence[Node], donated: Sequence[int]) -> Executable:
     """The executable from the disk cache, or built."""
     target = device.get(name)
@@ -412,10 +440,17 @@ def _obtain(name: str, walk: _Walk, outputs: Sequence[Node], donated: Sequence[i
     if interpret is not None:
         STATISTICS.plans_built += 1
         return interpret(graph())
+    return _compiled(target, _digest(walk, outputs, donated), graph)
+
+
+def _compiled(target: Any, digest: str, graph: Callable[[], Graph]) -> Executable:
+    """From the disk cache, or built."""
     from flambeau.device.cache import disk_cache
+    from flambeau.schedule.fingerprint import source_fingerprint
 
     cache = disk_cache()
-    digest = _digest(target.fingerprint(), walk, outputs, donated)
+    whole = "\n".join([target.fingerprint(), source_fingerprint(), digest])
+    digest = hashlib.sha256(whole.encode()).hexdigest()
     _digests[digest] = None
     data = cache.get(digest)
     if data is not None:
@@ -437,12 +472,10 @@ def _build(graph: Graph, limits: Limits) -> Program:
     return build(graph, limits)
 
 
-def _digest(fingerprint: str, walk: _Walk, outputs: Sequence[Node], donated: Sequence[int]) -> str:
+def _digest(walk: _Walk, outputs: Sequence[Node], donated: Sequence[int]) -> str:
     """The key as text that means the same in every process, hashed."""
-    from flambeau.schedule.fingerprint import source_fingerprint
-
     position = walk.position
-    lines = [fingerprint, source_fingerprint()]
+    lines = []
     for node in position:
         if node.buffer is not None:
             lines.append(repr(node.type))

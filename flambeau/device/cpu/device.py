@@ -23,6 +23,7 @@ class CpuDevice(base.Device):
     """Runs programs as machine code that LLVM makes for this processor, on native threads."""
 
     name = "cpu"
+    host_memory = True
 
     def __init__(self, processor: str | None = None) -> None:
         self.compiler = Compiler(processor)
