@@ -135,7 +135,7 @@ class Tensor(Attached):
             watch.ACTIVE.read(self)
         result = Tensor._make(self._storage, tensor_type(view.shape, self._type.dtype))
         result._view = view
-        result._base = self._base if self._base is not None else self
+        result._base = self if self._base is None or self._leaf else self._base
         result._tracks = STATE.enabled and (self._tracks or self._leaf)
         result._counts = self._counts
         result._origin = self._origin
@@ -163,14 +163,33 @@ class Tensor(Attached):
 
     def _read_view(self) -> Node:
         assert self._view is not None
-        source = self._owner()._read() if self._tracks else self._value_node()
+        if self._leaf:
+            return self._read_leaf_view(self._view)
+        view = self._view
+        if not self._tracks:
+            source = self._value_node()
+        elif self._base is not None and self._base._leaf:  # which may be a view itself
+            source = self._base._read()
+            view = view.after(self._base._layout())
+        else:
+            source = self._owner()._read()
         cached = self._read_cache
         if cached is not None and cached[0] is source and cached[1] == STATE.enabled:
-            made = cached[2]
-        else:
-            made = _through(source, self._view)
-            self._read_cache = (source, STATE.enabled, made)
-        return self._leaf_node(made) if self._leaf else made
+            return cached[2]
+        made = _through(source, view)
+        self._read_cache = (source, STATE.enabled, made)
+        return made
+
+    def _read_leaf_view(self, view: View) -> Node:
+        """The same Node for every read, in and out of no_grad: autograd.grad looks for it."""
+        held = self._storage.node
+        cached = self._read_cache
+        if cached is not None and cached[0] is held:
+            return cached[2]
+        source = self._owner()._read() if self._tracks else self._value_node()
+        made = self._leaf_node(_through(source, view))
+        self._read_cache = (held, True, made)
+        return made
 
     def _owner(self) -> Tensor:
         """The tensor that is the whole storage: a base may itself have become a view (t_())."""
@@ -194,8 +213,12 @@ class Tensor(Attached):
         history: History | None = held.history
         if history is not None and history.leaf is not None and history.leaf() is self:
             return held
-        if held.requires_grad:
-            held = node(op.DETACH, (held,))
+        if held.requires_grad:  # another leaf of the same storage has marked it
+            cached = self._read_cache
+            if cached is not None and cached[0] is held:
+                return cached[2]  # the same Node for every read, which autograd.grad looks for
+            before, held = held, node(op.DETACH, (held,))
+            self._read_cache = (before, True, held)
         held.requires_grad = True
         held.history = History(weakref.ref(self))
         if self._hooks is None:
@@ -362,20 +385,8 @@ class Tensor(Attached):
         elif not self.requires_grad:
             if not self._type.dtype.is_floating_point:
                 raise RuntimeError("only Tensors of floating point dtype can require gradients")
-            if not self._tracks and self._base is not None:
-                self._leave_base()
             self._leaf = True
         return self
-
-    def _leave_base(self) -> None:
-        """A part that was detached and is a leaf now has memory of its own.
-
-        Views of it lead to it, not to what it is a part of.
-        """
-        held = node(op.MATERIALIZE, (self._read_view(),))
-        self._storage = Tensor._own(held)._storage
-        self._view = self._base = self._read_cache = None
-        self._tracks = True
 
     @property
     def is_leaf(self) -> bool:

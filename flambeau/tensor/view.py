@@ -41,6 +41,13 @@ class View:
     def whole(shape: Shape) -> View:
         return View((), (), shape, contiguous_strides(shape), 0)
 
+    def after(self, first: View) -> View:
+        """What this view does to a tensor that is seen through `first`, with which it begins."""
+        count = len(first.steps)
+        assert self.steps[:count] == first.steps
+        starts = self.starts[len(first.starts) :]
+        return View(self.steps[count:], starts, self.shape, self.strides, self.offset)
+
     def sliced(self, starts: Shape, sizes: Shape, steps: Shape) -> View:
         offset = self.offset + sum(
             start * stride for start, stride in zip(starts, self.strides, strict=True)
