@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import importlib
 from collections.abc import Callable
 from typing import Any, TypeVar
 
@@ -23,6 +24,9 @@ __all__ = [
     "set_grad_enabled",
 ]
 
+_LATER = frozenset({"function", "functional", "graph", "profiler"})
+"""Modules whose content lies above this layer."""
+
 Public = TypeVar("Public", bound=Callable[..., Any])
 
 
@@ -31,3 +35,9 @@ def published(public: Public) -> Public:
     globals()[public.__name__] = public
     __all__.append(public.__name__)
     return public
+
+
+def __getattr__(name: str) -> Any:
+    if name in _LATER:
+        return importlib.import_module(f"{__name__}.{name}")
+    raise AttributeError(f"module '{__name__}' has no attribute '{name}'")

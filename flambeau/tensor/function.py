@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+import functools
+from collections.abc import Callable, Sequence
 from typing import Any
 
 from flambeau.autograd import published
@@ -14,7 +15,7 @@ from flambeau.tensor.record import caller, derive
 from flambeau.tensor.tensor import Tensor
 
 
-class FunctionContext:
+class FunctionCtx:
     """`ctx`: what forward leaves for backward."""
 
     def __init__(self) -> None:
@@ -41,6 +42,9 @@ class FunctionContext:
                     f"{each._version}; expected version {version} instead"
                 )
         return self._saved
+
+    saved_variables = saved_tensors
+    """The old name."""
 
     def mark_non_differentiable(self, *tensors: Tensor) -> None:
         """These results get no gradient."""
@@ -75,7 +79,7 @@ class Function:
     @classmethod
     def apply(cls, *args: Any) -> Any:
         """Run forward; where an argument requires a gradient the results carry this Function."""
-        ctx = FunctionContext()
+        ctx = FunctionCtx()
         tensors = [each for each in args if isinstance(each, Tensor)]
         ctx.needs_input_grad = tuple(
             [isinstance(each, Tensor) and each.requires_grad for each in args]
@@ -93,7 +97,7 @@ class Function:
         return tuple(results) if several else results[0]
 
     @classmethod
-    def _forward(cls, ctx: FunctionContext, args: Sequence[Any]) -> Any:
+    def _forward(cls, ctx: FunctionCtx, args: Sequence[Any]) -> Any:
         setup = getattr(cls, "setup_context", None)
         if setup is None:
             return cls.forward(ctx, *args)
@@ -102,9 +106,38 @@ class Function:
         return outputs
 
 
+def once_differentiable(backward: Callable[..., Any]) -> Callable[..., Any]:
+    """A backward whose results have no gradient of their own: it may leave tensors for numpy."""
+
+    @functools.wraps(backward)
+    def without_gradient(ctx: Any, *gradients: Any) -> Any:
+        with no_grad():
+            found = backward(ctx, *gradients)
+        if isinstance(found, Tensor):
+            return found.detach()
+        return tuple([each.detach() if isinstance(each, Tensor) else each for each in found])
+
+    return without_gradient
+
+
+class _VariableType(type):
+    """isinstance(tensor, Variable) is true of every tensor."""
+
+    def __instancecheck__(cls, instance: Any) -> bool:
+        return isinstance(instance, Tensor)
+
+
+@published
+class Variable(metaclass=_VariableType):
+    """The tensor itself: before PyTorch 0.4 gradients needed this wrapper."""
+
+    def __new__(cls, data: Tensor, requires_grad: bool = False, volatile: bool = False) -> Any:
+        return data.detach().requires_grad_() if requires_grad else data.detach()
+
+
 def _connect(
     cls: type[Function],
-    ctx: FunctionContext,
+    ctx: FunctionCtx,
     args: Sequence[Any],
     inputs: tuple[Node, ...],
     outputs: list[Any],
@@ -135,7 +168,7 @@ class _Backward:
     """Calls the user's backward with tensors and returns Nodes, one for each input of FUNCTION."""
 
     def __init__(
-        self, cls: type[Function], ctx: FunctionContext, args: Sequence[Any], values: Sequence[Node]
+        self, cls: type[Function], ctx: FunctionCtx, args: Sequence[Any], values: Sequence[Node]
     ) -> None:
         self.cls = cls
         self.ctx = ctx
