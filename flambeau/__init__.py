@@ -55,19 +55,23 @@ _MODULES = frozenset(
         "compiler",
         "cuda",
         "distributed",
+        "func",
         "futures",
         "fx",
+        "hub",
         "jit",
         "linalg",
         "mps",
         "multiprocessing",
         "nn",
+        "onnx",
         "openness",
         "optim",
         "profiler",
         "random",
         "serialization",
         "sparse",
+        "storage",
         "testing",
         "utils",
         "version",
@@ -78,9 +82,13 @@ _MODULES = frozenset(
 
 _LATER = {
     "compile": "flambeau.capture.compiled",
+    "_assert": "flambeau.runtime",
     "explain": "flambeau.explanation",
     "load": "flambeau.serialization",
     "save": "flambeau.serialization",
+    "TypedStorage": "flambeau.storage",
+    "UntypedStorage": "flambeau.storage",
+    "vmap": "flambeau.func",
 }
 _LATER |= dict.fromkeys(
     (

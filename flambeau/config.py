@@ -22,3 +22,9 @@ CACHE_BYTES = int(os.environ.get("FLAMBEAU_CACHE_BYTES", str(1 << 30)))
 
 PENDING = int(os.environ.get("FLAMBEAU_PENDING", "2000"))
 """How many recorded operations may wait before a flush is made."""
+
+TORCH_HOME = Path(
+    os.environ.get("TORCH_HOME")
+    or Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "torch"
+).expanduser()
+"""Where torch.hub keeps what it downloads: PyTorch's place, so that both share files."""

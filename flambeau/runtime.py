@@ -16,6 +16,11 @@ __all__ = [
 ]
 
 
+def _assert(condition: Any, message: str) -> None:
+    """assert of a condition, a tensor or a bool. AssertionError with this message."""
+    assert condition, message
+
+
 def _threads() -> Any:
     """The cpu device's native threads; it is started here if it has not been used yet."""
     return base.get("cpu").runtime  # type: ignore[attr-defined]  # CpuDevice's
