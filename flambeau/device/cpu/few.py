@@ -12,7 +12,7 @@ with blocks of `block` steps. c has `stride` elements from row to row, and room 
 
     across  columns lie side by side, `step` elements from one i to the next; a is packed [k][rows]
     along   the steps of k lie side by side, `step` elements from column to column; a is [rows][k].
-            A vector of so many lanes as there are chains walks along each column.
+            A vector's lanes are the chains of a few columns.
 """
 
 from __future__ import annotations
@@ -52,7 +52,8 @@ def way(
 def name_of(how: str, kind: str, rows: int, lanes: int, chained: int) -> str:
     """The function for so many rows; `lanes` are those of the widest vectors."""
     if how == "along":
-        return f"along_{kind}_{rows}_{8 if rows == 1 else 4}_{CHAINS}_{CHAINS}"
+        lanes = max(lanes, CHAINS)
+        return f"along_{kind}_{rows}_{8 if rows == 1 and lanes == CHAINS else 4}_{lanes}_{CHAINS}"
     sums = 24 if lanes * (4 if kind == "float" else 8) == 64 else 12  # registers for sums
     vectors = min(16, 1 << (max(1, sums // rows).bit_length() - 1))
     return f"across_{kind}_{rows}_{vectors}_{lanes}_{chained}"
@@ -100,13 +101,14 @@ class _Writer:
         self.more = emitter.let(f"icmp ne i64 {loop.index}, 0")
         return loop, emitter.least(emitter.plus(loop.index, "%block"), "%k")
 
-    def load(self, place: str, mask: str | None = None) -> str:
-        """A vector; zeros where the mask does not hold."""
+    def load(self, place: str, mask: str | None = None, other: str = "0.0") -> str:
+        """A vector; `other` where the mask does not hold."""
         if mask is None:
             return self.emitter.let(f"load {self.type}, ptr {place}, align {self.align}")
         name = f"llvm.masked.load.{suffix_of(self.kind, self.lanes)}.p0"
         arguments = [("ptr", place), ("i32", str(self.align))]
-        arguments += [(f"<{self.lanes} x i1>", mask), (self.type, self.zero)]
+        others = f"splat ({self.kind} {other})"
+        arguments += [(f"<{self.lanes} x i1>", mask), (self.type, others)]
         return self.emitter.call(name, self.type, arguments)
 
     def store(self, total: str, place: str) -> None:
@@ -195,56 +197,92 @@ class _Across(_Writer):
 
 
 class _Along(_Writer):
-    """So many columns at once, each with one vector of its chains for each row."""
+    """So many columns at once. A vector holds a few columns' chains, one beside the other; what is
+    read are as many vectors along k, one of each column, which are then sorted by step."""
 
     def write(self) -> None:
-        emitter = self.emitter
-        last = emitter.minus("%count", 1)
-        group = emitter.open_loop("0", "%count", self.vectors)
-        columns = []
-        for number in range(self.vectors):
-            column = emitter.least(emitter.plus(group.index, number), last)
-            columns.append(self.at("%b", self.product(column, "%step")))
+        emitter, self.wide = self.emitter, self.lanes // self.chains
+        number = self.wide * self.vectors
+        # too few columns: one at a time, in all lanes
+        enough = emitter.let(f"icmp sge i64 %count, {number}")
+        step = emitter.let(f"select i1 {enough}, i64 %step, i64 0")
+        hop = emitter.let(f"select i1 {enough}, i64 {number}, i64 1")
+        last = emitter.minus("%count", hop)
+        group = emitter.open_loop("0", "%count", hop)
+        start = emitter.least(group.index, last)
+        first = self.at("%b", self.product(start, "%step"))
+        columns = [self.at(first, self.product(step, each)) for each in range(number)]
         block, end = self.open_block()
         length = emitter.minus(end, block.index)
         rest = emitter.let(f"and i64 {length}, {self.lanes - 1}")
         whole = emitter.minus(end, rest)
-        zeros = [(self.type, self.zero)] * (self.rows * self.vectors)
-        sums = self._steps(block.index, whole, columns, zeros, None)
+        sums = [self.zero] * (self.rows * self.vectors)
+        sums = self._steps(block.index, whole, columns, sums, None)
         left = emitter.let(f"trunc i64 {rest} to i32")
         numbers = ", ".join(f"i32 {lane}" for lane in range(self.lanes))
         spread = emitter.splat("i32", left, self.lanes)
         mask = emitter.let(f"icmp slt <{self.lanes} x i32> <{numbers}>, {spread}")
-        sums = self._steps(whole, end, columns, [(self.type, each) for each in sums], mask)
+        sums = self._steps(whole, end, columns, sums, mask)
         for row in range(self.rows):
-            for start in range(0, self.vectors, self.lanes):
-                first = row * self.vectors + start
-                total = self._joined(sums[first : first + self.lanes])
+            for part in range(0, self.vectors, self.chains):
+                at = row * self.vectors + part
+                total = self._joined(sums[at : at + self.chains])
                 down = self.product("%stride", row)
-                self.store(total, self.at("%c", down, group.index, str(start)))
+                self.store(total, self.at("%c", down, start, str(part * self.wide)))
         emitter.close_loop(block)
         emitter.close_loop(group)
 
     def _steps(
-        self, low: str, high: str, columns: list[str], sums: list[tuple[str, str]], mask: str | None
+        self, low: str, high: str, columns: list[str], sums: list[str], mask: str | None
     ) -> list[str]:
         """Go along k from low to high."""
-        emitter = self.emitter
-        loop = emitter.open_loop(low, high, self.lanes, sums)
-        updated = []
-        for row in range(self.rows):
-            line = self.at("%a", self.product("%k", row))
-            x = self.load(self.at(line, loop.index), mask)
-            for number, column in enumerate(columns):
-                y = self.load(self.at(column, loop.index), mask)
-                old = loop.carried[row * self.vectors + number]
-                updated.append(emitter.fma(self.kind, self.lanes, x, y, old))
+        emitter, wide = self.emitter, self.wide
+        loop = emitter.open_loop(low, high, self.lanes, [(self.type, each) for each in sums])
+        updated = list(loop.carried)
+        factors = [self._factors(row, loop.index, mask) for row in range(self.rows)]
+        for vector in range(self.vectors):
+            held = columns[vector * wide : (vector + 1) * wide]
+            # -0: a product with it changes no sum, not even one that is -0
+            lines = [self.load(self.at(each, loop.index), mask, "-0.0") for each in held]
+            for step, line in enumerate(self._by_step(lines)):
+                for row in range(self.rows):
+                    at = row * self.vectors + vector
+                    x = factors[row][step]
+                    updated[at] = emitter.fma(self.kind, self.lanes, x, line, updated[at])
         return emitter.close_loop(loop, updated)
+
+    def _factors(self, row: int, index: str, mask: str | None) -> list[str]:
+        """What a row holds at each of the next steps of all chains, for every column of a
+        vector."""
+        place = self.at("%a", self.product("%k", row), index)
+        line = self.load(place, mask)
+        steps = range(0, self.lanes, self.chains)
+        return [
+            self._shuffled(line, line, [step + n % self.chains for n in range(self.lanes)])
+            for step in steps
+        ]
+
+    def _by_step(self, lines: list[str]) -> list[str]:
+        """Of one vector of each column: one vector of each step, with all columns' chains."""
+        if len(lines) == 1:
+            return lines
+        size = self.chains
+        evens = [n for n in range(2 * self.lanes) if n // size % 2 == 0]
+        pairs = list(zip(lines[::2], lines[1::2], strict=True))
+        even = self._by_step([self._shuffled(*pair, evens) for pair in pairs])
+        odd = self._by_step([self._shuffled(*pair, [n + size for n in evens]) for pair in pairs])
+        return [each for both in zip(even, odd, strict=True) for each in both]
 
     def _joined(self, sums: list[str]) -> str:
         """The sums of as many columns as there are lanes: their chains added up in order."""
-        first, *others = turned(self.emitter, self.kind, sums)
-        total = first
+        total, *others = turned(self.emitter, self.kind, sums, self.wide)
         for each in others:
             total = self.emitter.let(f"fadd {self.type} {total}, {each}")
-        return total
+        order = [n % self.wide * self.chains + n // self.wide for n in range(self.lanes)]
+        return self._shuffled(total, total, order)
+
+    def _shuffled(self, x: str, y: str, order: list[int]) -> str:
+        places = ", ".join(f"i32 {each}" for each in order)
+        return self.emitter.let(
+            f"shufflevector {self.type} {x}, {self.type} {y}, <{len(order)} x i32> <{places}>"
+        )

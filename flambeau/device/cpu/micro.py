@@ -174,20 +174,21 @@ def transpose(emitter: Emitter, kind: str, lanes: int, rows: int, fetched: bool)
     return turned(emitter, kind, names)
 
 
-def turned(emitter: Emitter, kind: str, names: list[str]) -> list[str]:
-    """A square of vectors, transposed: log2(lanes) rounds, of which each interleaves row i with
-    row i + lanes/2."""
-    lanes = len(names)
-    whole, half = f"<{lanes} x {kind}>", lanes // 2
-    low = ", ".join(f"i32 {n // 2 + (lanes if n % 2 else 0)}" for n in range(lanes))
-    high = ", ".join(f"i32 {n // 2 + half + (lanes if n % 2 else 0)}" for n in range(lanes))
-    for _ in range(lanes.bit_length() - 1):
+def turned(emitter: Emitter, kind: str, names: list[str], blocks: int = 1) -> list[str]:
+    """A square of vectors, transposed: log2(side) rounds, of which each interleaves row i with
+    row i + side/2. With more blocks each vector holds so many rows, of as many squares."""
+    side = len(names)
+    lanes, half = side * blocks, side // 2
+    whole = f"<{lanes} x {kind}>"
+    low = [n // side * side + n % side // 2 + (lanes if n % 2 else 0) for n in range(lanes)]
+    orders = [", ".join(f"i32 {n + more}" for n in low) for more in (0, half)]
+    for _ in range(side.bit_length() - 1):
         names = [
             emitter.let(
                 f"shufflevector {whole} {names[row]}, {whole} {names[row + half]}, "
                 f"<{lanes} x i32> <{order}>"
             )
             for row in range(half)
-            for order in (low, high)
+            for order in orders
         ]
     return names
