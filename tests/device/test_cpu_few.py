@@ -2,15 +2,18 @@
 
 from __future__ import annotations
 
+import ctypes
+from functools import lru_cache
 from typing import Any
 
+import llvmlite.binding as llvm
 import numpy as np
 import pytest
 
 from flambeau.device.cpu import CpuDevice
 from flambeau.device.cpu.emit import Emitter
-from flambeau.device.cpu.few import FEW, LEAST
-from flambeau.device.cpu.order import CHAINED
+from flambeau.device.cpu.few import FEW, LEAST, module_text, name_of
+from flambeau.device.cpu.order import CHAINED, CHAINS
 from flambeau.device.cpu.tiling import tiling
 from flambeau.device.cpu.values import Values
 from flambeau.graph import build
@@ -73,7 +76,7 @@ def test_few_rows_are_read_in_place() -> None:
 
 @pytest.mark.parametrize("stored", ["kn", "nk"])
 @pytest.mark.parametrize("k", [65, CHAINED - 1, CHAINED, 131, 257, 1000, 4099, 17_000])
-@pytest.mark.parametrize("n", [64, 97, 300, 515])
+@pytest.mark.parametrize("n", [64, 65, 97, 300, 515])
 def test_a_row_has_the_same_bits_among_few_and_among_many(
     device: Any, stored: str, k: int, n: int
 ) -> None:
@@ -131,3 +134,42 @@ def test_sums_are_more_exact_than_those_of_one_chain(device: Any, stored: str) -
         chain += x[:, step : step + 1] * weight[step]
     error = np.abs(layer(device, x, weight, stored) - 1 - exact).mean()
     assert error < np.abs(chain - exact).mean() / 3
+
+
+@pytest.mark.parametrize("kind", ["float", "double"])
+@pytest.mark.parametrize("lanes", [4, 8, 16])
+@pytest.mark.parametrize("count", [1, 15, 16, 33])
+@pytest.mark.parametrize("k", [132, 142, 300])
+def test_along_for_vectors_of_any_width(kind: str, lanes: int, count: int, k: int) -> None:
+    """Machines with narrower vectors give the same bits; -0 stays -0."""
+    dtype = np.dtype(np.float32 if kind == "float" else np.float64)
+    random = np.random.default_rng(k)
+    a, b = (random.standard_normal((n, k)).astype(dtype) for n in (2, count))
+    a[1], b[-1] = -np.finfo(dtype).tiny, np.finfo(dtype).tiny  # products that round to -0
+    found = []
+    for width in (4, lanes):
+        name = name_of("along", kind, 2, width, CHAINS)
+        c = np.zeros((2, 64), dtype)
+        arguments = [k, 128, a.ctypes.data, b.ctypes.data, k, c.ctypes.data, 64, count]
+        _native(name)(*map(ctypes.c_int64, arguments))
+        found.append(c[:, :count].copy())
+    np.testing.assert_array_equal(found[0], found[1])
+    np.testing.assert_array_equal(np.signbit(found[0]), np.signbit(found[1]))
+    exact = a.astype(float) @ b.astype(float).T
+    np.testing.assert_allclose(found[1], exact, rtol=1e-4, atol=1e-4)
+    assert np.signbit(found[1][1, -1])
+
+
+_ENGINES: list[Any] = []
+
+
+@lru_cache
+def _native(name: str) -> Any:
+    """One of few.py's functions, compiled for this machine."""
+    module = llvm.parse_assembly(module_text(name, True))
+    target = llvm.Target.from_default_triple()
+    machine = target.create_target_machine(cpu=llvm.get_host_cpu_name(), opt=2)
+    engine = llvm.create_mcjit_compiler(module, machine)
+    engine.finalize_object()
+    _ENGINES.append(engine)
+    return ctypes.CFUNCTYPE(None, *[ctypes.c_int64] * 8)(engine.get_function_address(name))
