@@ -166,6 +166,8 @@ _ENGINES: list[Any] = []
 @lru_cache
 def _native(name: str) -> Any:
     """One of few.py's functions, compiled for this machine."""
+    llvm.initialize_native_target()
+    llvm.initialize_native_asmprinter()
     module = llvm.parse_assembly(module_text(name, True))
     target = llvm.Target.from_default_triple()
     machine = target.create_target_machine(cpu=llvm.get_host_cpu_name(), opt=2)
