@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import datetime
 import enum
+import importlib
 import os
 from collections.abc import Sequence
 from typing import Any
@@ -360,3 +361,21 @@ def gather_object(
 def _one(name: str, items: Sequence[Any]) -> None:
     if len(items) != 1:
         raise ValueError(f"{name}: expected a list of 1, one for each process; got {len(items)}")
+
+
+# parts that are imported when they are asked for -------------------------------------------------
+
+_LATER = frozenset(
+    {"algorithms", "checkpoint", "device_mesh", "distributed_c10d", "fsdp", "store", "tensor"}
+)
+_STORES = frozenset({"FileStore", "HashStore", "Store", "TCPStore"})
+
+
+def __getattr__(name: str) -> Any:
+    if name in _LATER:
+        return importlib.import_module(f"{__name__}.{name}")
+    if name in _STORES:
+        return getattr(importlib.import_module(f"{__name__}.store"), name)
+    if name in ("DeviceMesh", "init_device_mesh"):
+        return getattr(importlib.import_module(f"{__name__}.device_mesh"), name)
+    raise AttributeError(f"module '{__name__}' has no attribute '{name}'")

@@ -1,0 +1,1 @@
+"""PyTorch's torch.distributed.algorithms, as far as one process needs it."""
