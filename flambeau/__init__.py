@@ -37,6 +37,8 @@ _OTHER_NAMES = {
     "half": "float16",
     "float": "float32",
     "double": "float64",
+    "cfloat": "complex64",
+    "cdouble": "complex128",
 }
 _MODES = (
     "enable_grad",
@@ -55,6 +57,7 @@ _MODULES = frozenset(
         "compiler",
         "cuda",
         "distributed",
+        "fft",
         "func",
         "futures",
         "fx",

@@ -35,10 +35,7 @@ def gradients(whole: Node, gradient: Any, needed: Sequence[bool]) -> list[Node |
     given = tuple([each is not None for each in items])
     present = [each for each in items if each is not None]
     wanted = tuple(
-        [
-            need and each.dtype.is_floating_point
-            for need, each in zip(needed, whole.inputs, strict=True)
-        ]
+        [need and each.dtype.has_gradient for need, each in zip(needed, whole.inputs, strict=True)]
     )
     if not any(wanted):
         return [None] * len(wanted)

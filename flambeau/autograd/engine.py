@@ -101,7 +101,7 @@ def vector_jacobian(
 def _carries(node: Node) -> bool:
     """Whether a gradient can pass: the result, or one of the results, is a float."""
     items = getattr(node.type, "items", (node.type,))
-    return any(each.dtype.is_floating_point for each in items)
+    return any(each.dtype.has_gradient for each in items)
 
 
 def backward(

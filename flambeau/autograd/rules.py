@@ -95,6 +95,22 @@ def _cast(node: Node, g: Node) -> Gradients:
     return (b.cast(g, node.inputs[0].dtype),)
 
 
+@_rule(op.REAL, "", "g; a complex gradient is that of the real part + i · that of the imaginary")
+def _real(node: Node, g: Node) -> Gradients:
+    return (b.complex_(g, b.full_like(g, 0.0)),)
+
+
+@_rule(op.IMAG, "", "g · i")
+def _imag(node: Node, g: Node) -> Gradients:
+    return (b.complex_(b.full_like(g, 0.0), g),)
+
+
+@_rule(op.COMPLEX_OF, "", "the real part of g, its imaginary part")
+def _complex(node: Node, g: Node) -> Gradients:
+    x, y = node.inputs
+    return b.sum_to(b.real(g), x.shape), b.sum_to(b.imag(g), y.shape)
+
+
 @_rule(op.ADD, "", "g, g")
 def _add(node: Node, g: Node) -> Gradients:
     return g, g
@@ -103,13 +119,13 @@ def _add(node: Node, g: Node) -> Gradients:
 @_rule(op.MUL, "0?1,1?0", "g · y, g · x")
 def _mul(node: Node, g: Node) -> Gradients:
     x, y = node.inputs
-    return b.mul(g, y), b.mul(g, x)
+    return b.mul(g, b.conj(y)), b.mul(g, b.conj(x))
 
 
 @_rule(op.DIV, "0?1,1", "g / y, -g · x / y²")
 def _div(node: Node, g: Node) -> Gradients:
     x, y = node.inputs
-    return b.div(g, y), b.neg(b.mul(g, b.div(b.div(x, y), y)))
+    return b.div(g, b.conj(y)), b.neg(b.mul(g, b.conj(b.div(b.div(x, y), y))))
 
 
 @_rule(op.MOD, "0?1,1?1", "g, -g · ⌊x / y⌋")
@@ -262,8 +278,8 @@ def _sort(node: Node, g: Any) -> Gradients:
 def _matmul(node: Node, g: Node) -> Gradients:
     x, y = node.inputs
     return (
-        b.sum_to(b.matmul(g, _transposed(y)), x.shape),
-        b.sum_to(b.matmul(_transposed(x), g), y.shape),
+        b.sum_to(b.matmul(g, _transposed(b.conj(y))), x.shape),
+        b.sum_to(b.matmul(_transposed(b.conj(x)), g), y.shape),
     )
 
 

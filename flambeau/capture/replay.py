@@ -27,6 +27,8 @@ def _buffer_signature(of: TensorType) -> Signature:
 
 def _computed(signature: Signature, device: str, buffer: Any) -> Node:
     made = Node(signature, (), (), device)
+    if made.type.dtype.is_complex:
+        buffer.become(made.type)  # the plan made pairs of real numbers
     made.buffer = buffer
     return made
 

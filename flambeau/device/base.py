@@ -24,6 +24,10 @@ class Buffer:
     def __init__(self, of: TensorType) -> None:
         self.type = of
 
+    def become(self, of: TensorType) -> None:
+        """The same memory as an array of another type with as many bytes."""
+        self.type = of
+
 
 DIVISION_BY_ZERO = "ZeroDivisionError: integer division by zero"
 """The message, PyTorch's, of a RuntimeError that no Check stands for."""

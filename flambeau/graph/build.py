@@ -122,6 +122,24 @@ def not_(x: Node) -> Node:
     return xor(x, constant(True, dtypes.bool_))
 
 
+def real(x: Node) -> Node:
+    return node(op.REAL, (x,))
+
+
+def imag(x: Node) -> Node:
+    return node(op.IMAG, (x,))
+
+
+def complex_(x: Node, y: Node) -> Node:
+    """x + y·i"""
+    return node(op.COMPLEX_OF, (x, y))
+
+
+def conj(x: Node) -> Node:
+    """The conjugate; x itself where it is real."""
+    return complex_(real(x), neg(imag(x))) if x.dtype.is_complex else x
+
+
 def where(condition: Node, x: Node, y: Node) -> Node:
     return node(op.WHERE, (condition, x, y))
 

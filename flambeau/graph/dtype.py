@@ -11,23 +11,42 @@ import numpy
 class DType:
     """One element type: its PyTorch name, size in bytes, kind and numpy equivalent."""
 
-    __slots__ = ("__dict__", "is_floating_point", "is_signed", "itemsize", "kind", "name")
+    __slots__ = (
+        "__dict__",
+        "has_gradient",
+        "is_complex",
+        "is_floating_point",
+        "is_signed",
+        "itemsize",
+        "kind",
+        "name",
+    )
 
     def __init__(self, name: str, kind: str, itemsize: int) -> None:
         self.name = name
-        self.kind = kind  # "bool", "uint", "int" or "float"
+        self.kind = kind  # "bool", "uint", "int", "float" or "complex"
         self.itemsize = itemsize
         self.is_floating_point = kind == "float"
-        self.is_signed = kind in ("int", "float")
-
-    @property
-    def is_complex(self) -> bool:
-        return False
+        self.is_complex = kind == "complex"
+        self.has_gradient = kind in ("float", "complex")
+        self.is_signed = kind in ("int", "float", "complex")
 
     @property
     def real(self) -> DType:
         """The dtype of the real and imaginary parts; of a real dtype itself."""
-        return self
+        if not self.is_complex:
+            return self
+        return float64 if self is complex128 else float32
+
+    def to_real(self) -> DType:
+        """PyTorch's name of `real`."""
+        return self.real
+
+    def to_complex(self) -> DType:
+        """The complex dtype whose parts have this dtype, or hold it."""
+        if self.is_complex:
+            return self
+        return complex128 if self is float64 else complex64
 
     @cached_property
     def numpy(self) -> numpy.dtype[Any]:
@@ -56,6 +75,8 @@ float16 = DType("float16", "float", 2)
 bfloat16 = DType("bfloat16", "float", 2)
 float32 = DType("float32", "float", 4)
 float64 = DType("float64", "float", 8)
+complex64 = DType("complex64", "complex", 8)
+complex128 = DType("complex128", "complex", 16)
 
 DTYPES: dict[str, DType] = {
     dtype.name: dtype
@@ -71,6 +92,8 @@ DTYPES: dict[str, DType] = {
         bfloat16,
         float32,
         float64,
+        complex64,
+        complex128,
     )
 }
 
@@ -102,6 +125,8 @@ def promote(first: DType, second: DType) -> DType:
         return second
     if second.kind == "bool":
         return first
+    if first.is_complex or second.is_complex:
+        return promote(first.real, second.real).to_complex()
     if first.is_floating_point and second.is_floating_point:
         if {first, second} == {float16, bfloat16}:
             return float32

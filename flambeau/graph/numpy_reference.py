@@ -47,6 +47,19 @@ def binary(function: Any) -> Any:
     return run
 
 
+def part(function: Any) -> Any:
+    def run(attrs: Attrs, scalars: Scalars, x: Array) -> Array:
+        return np.asarray(function(x))
+
+    return run
+
+
+def complex_of(attrs: Attrs, scalars: Scalars, x: Array, y: Array) -> Array:
+    made = np.empty(np.broadcast(x, y).shape, f"c{2 * x.itemsize}")
+    made.real, made.imag = x, y
+    return made
+
+
 def compare(function: Any) -> Any:
     def run(attrs: Attrs, scalars: Scalars, x: Array, y: Array) -> Array:
         return np.asarray(function(x, y))

@@ -35,6 +35,8 @@ class Primitive:
     def infer(self, attrs: Attrs, types: tuple[Any, ...]) -> TensorType | TupleType:
         if self.arity is not None and len(types) != self.arity:
             raise TypeError(f"{self.name} takes {self.arity} inputs, got {len(types)}")
+        if self.name not in COMPLEX or not _KINDS.isdisjoint(attrs[:2]):
+            self._refuse_complex(types)
         if self.name == "PICK":
             return types[0].items[attrs[0]]
         if self.name == "CALL":
@@ -49,9 +51,30 @@ class Primitive:
             return tuple_type((result, tensor_type(shape, int64)))
         return result
 
+    def _refuse_complex(self, types: tuple[Any, ...]) -> None:
+        for each in types:
+            if getattr(each, "dtype", None) is not None and each.dtype.is_complex:
+                raise NotImplementedError(
+                    f'"{self.name.lower()}" is not there for {each.dtype!r}: take the parts with '
+                    "torch.view_as_real, .real, .imag or .abs()"
+                )
+
     def __repr__(self) -> str:
         return self.name
 
+
+_KINDS = frozenset({"mul", "max", "min"})
+"""Reductions and scatters that complex numbers do not have."""
+
+COMPLEX = frozenset(
+    (
+        *("REAL", "IMAG", "COMPLEX", "NEG", "ADD", "MUL", "DIV", "EQ", "WHERE", "CAST"),
+        *("REDUCE", "SCAN", "MATMUL", "RESHAPE", "PERMUTE", "EXPAND", "PAD", "SLICE", "WINDOW"),
+        *("CAT", "GATHER", "SCATTER", "MATERIALIZE", "COPY", "ASSIGN", "CALL", "DETACH"),
+        *("FUNCTION", "GRAFT", "PICK"),
+    )
+)
+"""Primitives that take complex arrays; plans have their parts, see schedule/complex_parts.py."""
 
 PRIMITIVES: dict[str, Primitive] = {}
 
@@ -218,7 +241,7 @@ DIV = _add(
     2,
     "",
     shapes.elementwise,
-    shapes.floating,
+    shapes.field,
     _binary(np.divide),
     "x / y, correctly rounded",
 )
@@ -331,6 +354,37 @@ WHERE = _add(
     shapes.where,
     reference.where,
     "x where the condition holds, else y",
+)
+# complex: none of these is in a plan, see schedule/complex_parts.py
+REAL = _add(
+    "REAL",
+    "complex",
+    1,
+    "",
+    shapes.elementwise,
+    shapes.real,
+    reference.part(np.real),
+    "the real part",
+)
+IMAG = _add(
+    "IMAG",
+    "complex",
+    1,
+    "",
+    shapes.elementwise,
+    shapes.real,
+    reference.part(np.imag),
+    "the imaginary part",
+)
+COMPLEX_OF = _add(
+    "COMPLEX",
+    "complex",
+    2,
+    "",
+    shapes.elementwise,
+    shapes.complex_,
+    reference.complex_of,
+    "x + y·i",
 )
 # contraction
 REDUCE = _add(
@@ -592,6 +646,8 @@ MOVEMENT = frozenset(each for each in PRIMITIVES.values() if each.group == "move
 
 def encode_constant(value: Any, dtype: DType) -> Any:
     """A fixed CONST's key: exact, and telling 0.0 from -0.0 and NaN from itself."""
+    if dtype.is_complex:
+        return float(value.real).hex(), float(value.imag).hex()
     if dtype.is_floating_point:
         return float(value).hex()
     return bool(value) if dtype.kind == "bool" else int(value)

@@ -257,6 +257,21 @@ def floating(attrs: Attrs, types: list[DType]) -> DType:
     return uniform(attrs, types)
 
 
+def field(attrs: Attrs, types: list[DType]) -> DType:
+    """Numbers that can be divided: floats and complex numbers."""
+    return uniform(attrs, types) if types[0].is_complex else floating(attrs, types)
+
+
+def real(attrs: Attrs, types: list[DType]) -> DType:
+    if not types[0].is_complex:
+        raise RuntimeError(f"expected a complex dtype, got {types[0]!r}")
+    return types[0].real
+
+
+def complex_(attrs: Attrs, types: list[DType]) -> DType:
+    return floating(attrs, types).to_complex()
+
+
 def boolean(attrs: Attrs, types: list[DType]) -> DType:
     uniform(attrs, types)
     return dtypes.bool_

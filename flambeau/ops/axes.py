@@ -22,6 +22,8 @@ DTYPE_TITLES = {
     "bfloat16": "BFloat16",
     "float32": "Float",
     "float64": "Double",
+    "complex64": "ComplexFloat",
+    "complex128": "ComplexDouble",
 }
 """What PyTorch calls a dtype in its error messages."""
 

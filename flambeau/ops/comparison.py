@@ -117,21 +117,33 @@ def _of_float(formula: Any, input: Tensor, otherwise: bool) -> Any:
     return record(_constant_like, (input,), (otherwise,))
 
 
+def _any_part(input: Tensor, test: Any) -> Any:
+    from flambeau.ops.complex_numbers.functions import any_part
+
+    return any_part(input, test)
+
+
 @public(out=False)
 def isnan(input: Tensor) -> Any:
-    """Where it is NaN."""
+    """Where it, or one of its parts, is NaN."""
+    if input._type.dtype.is_complex:
+        return _any_part(input, isnan)
     return _of_float(_isnan, input, False)
 
 
 @public(out=False)
 def isinf(input: Tensor) -> Any:
-    """Where it is ∞ or -∞."""
+    """Where it, or one of its parts, is ∞ or -∞."""
+    if input._type.dtype.is_complex:
+        return _any_part(input, isinf)
     return _of_float(_isinf, input, False)
 
 
 @public(out=False)
 def isfinite(input: Tensor) -> Any:
     """Where it is neither NaN nor infinite."""
+    if input._type.dtype.is_complex:
+        return ~_any_part(input, lambda part: ~isfinite(part))
     return _of_float(_isfinite, input, True)
 
 
@@ -149,7 +161,9 @@ def isneginf(input: Tensor) -> Any:
 
 @public(out=False)
 def isreal(input: Tensor) -> Any:
-    """Everywhere: there are no complex tensors."""
+    """Where the imaginary part is 0."""
+    if input._type.dtype.is_complex:
+        return input.imag == 0
     return record(_constant_like, (input,), (True,))
 
 
@@ -199,6 +213,10 @@ def isclose(
 ) -> Any:
     """Where |input - other| ≤ atol + rtol · |other|; infinities only where they are equal."""
     dtype = _same_dtype(input, other)
+    if dtype.is_complex:
+        from flambeau.ops.complex_numbers.functions import near
+
+        return near(input, other, rtol, atol, bool(equal_nan))
     formula = _isclose
     number = dtype
     if not dtype.is_floating_point:

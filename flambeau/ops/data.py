@@ -28,11 +28,9 @@ def array_of(data: Any, dtype: DType | None) -> numpy.ndarray[Any, Any]:
         array = data
     elif isinstance(data, (numpy.generic, numpy.bool_)):
         array = numpy.asarray(data)
-    elif isinstance(data, (bool, int, float)):
+    elif isinstance(data, (bool, int, float, complex)):
         _check_integers(data, data, dtype)
         return _cast(numpy.asarray(data), (dtype or number_dtype(data)).numpy)
-    elif isinstance(data, complex):
-        raise TypeError("complex tensors are not available: keep real and imaginary parts apart")
     else:
         return _from_sequence(data, dtype)
     if array.dtype == numpy.object_ or array.dtype.kind in "USM":
@@ -51,7 +49,7 @@ def _check_integers(least: Any, greatest: Any, dtype: DType | None) -> None:
     if dtype is None:
         if isinstance(greatest, int) and not -(1 << 63) <= least <= greatest < 1 << 63:
             raise ValueError("Overflow when unpacking long long")
-    elif not dtype.is_floating_point:
+    elif not dtype.has_gradient:
         for each in (least, greatest):
             check_fits(each if dtype.is_signed else builtins.abs(each), dtype)
 
@@ -95,7 +93,7 @@ def _plain(data: Any, found: set[Any]) -> Any:
         watch.refuse("an array is copied into a tensor")
         found.add(dtypes.from_numpy(data.dtype))
         return data
-    if isinstance(data, (bool, int, float)):
+    if isinstance(data, (bool, int, float, complex)):
         found.add(type(data))
         return data
     if isinstance(data, (str, bytes)) or not hasattr(data, "__len__"):
@@ -111,7 +109,8 @@ def _plain(data: Any, found: set[Any]) -> Any:
 
 def _inferred(found: set[Any], array: numpy.ndarray[Any, Any]) -> DType:
     """The dtype of a sequence's elements, promoted; Python's floats have the default dtype."""
-    own = {bool: dtypes.bool_, int: dtypes.int64, float: get_default_dtype()}
+    real = get_default_dtype()
+    own = {bool: dtypes.bool_, int: dtypes.int64, float: real, complex: real.to_complex()}
     result: DType | None = None
     for each in found:
         dtype = own.get(each, each)
@@ -164,7 +163,7 @@ def tensor(
 
 def _traced(data: Any, dtype: DType | None) -> Tensor:
     """Within a composite's expansion only numbers can be made: they are part of the plan."""
-    if not isinstance(data, (bool, int, float)):
+    if not isinstance(data, (bool, int, float, complex)):
         raise RuntimeError("a composite's body can make tensors of single numbers only")
     return record(op.EXPAND, (number_node(data, dtype or number_dtype(data)),), ((),))
 

@@ -19,8 +19,8 @@ def is_floating_point(input: Tensor) -> bool:
 
 @method()
 def is_complex(input: Tensor) -> bool:
-    """False: there are no complex tensors."""
-    return False
+    """Whether the dtype is a complex one."""
+    return input._type.dtype.is_complex
 
 
 @method()
@@ -58,7 +58,6 @@ Tensor.is_sparse = False  # type: ignore[attr-defined]  # a plain fact: matrix p
 _fact("is_sparse_csr", lambda self: False)
 _fact("is_quantized", lambda self: False)
 _fact("is_cpu", lambda self: self.device.type in HOST)
-_fact("real", lambda self: self)
 _fact("itemsize", lambda self: self._type.dtype.itemsize)
 _fact("nbytes", lambda self: self._type.nbytes)
 
@@ -85,9 +84,3 @@ def is_pinned(self: Tensor) -> bool:
 def nelement(self: Tensor) -> int:
     """The number of elements."""
     return self._type.size
-
-
-@method()
-def conj(self: Tensor) -> Tensor:
-    """The tensor itself: there are no complex tensors."""
-    return self

@@ -114,4 +114,9 @@ def real(formula: Any, *values: Any) -> Any:
     first = values[0]
     if len(values) == 1 and isinstance(first, Tensor) and first._type.dtype.is_floating_point:
         return record(formula, values)
-    return elementwise(formula, *values, dtype=floating(result_dtype(values)))
+    dtype = floating(result_dtype(values))
+    if dtype.is_complex:
+        from flambeau.ops.complex_numbers.functions import apply
+
+        return apply(formula.name, *values)
+    return elementwise(formula, *values, dtype=dtype)

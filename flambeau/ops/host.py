@@ -34,17 +34,17 @@ def host_function(name: str) -> Callable[[Callable[..., Any]], Callable[..., Any
     def decorate(function: Callable[..., Any]) -> Callable[..., Any]:
         @register_host(name)
         def run(attrs: Any, *arrays: Any) -> tuple[Any, ...]:
-            shapes, *given = attrs
-            shaped = [each.reshape(shape) for each, shape in zip(arrays, shapes, strict=True)]
+            kinds, *given = attrs
+            shaped = [_given(each, *kind) for each, kind in zip(arrays, kinds, strict=True)]
             with numpy.errstate(all="ignore"):
                 found = function(*shaped, *given)
             several = found if isinstance(found, tuple) else (found,)
-            return tuple([numpy.asarray(each) for each in several])
+            return tuple([_stored(numpy.asarray(each)) for each in several])
 
         def call(
             tensors: Sequence[Tensor], attrs: tuple[Any, ...], results: Sequence[Result]
         ) -> list[Tensor]:
-            shapes = tuple([each._type.shape for each in tensors])
+            shapes = tuple([(each._type.shape, each._type.dtype.is_complex) for each in tensors])
             types = tuple([tensor_type(*each) for each in results])
             inputs = [each.detach() for each in tensors]
             return list(record(op.CALL, inputs, (name, shapes, *attrs, types)))
@@ -53,6 +53,20 @@ def host_function(name: str) -> Callable[[Callable[..., Any]], Callable[..., Any
         return call
 
     return decorate
+
+
+def _given(array: Any, shape: Shape, is_complex: bool) -> Any:
+    """An array as it was passed: plans reshape arrays, and keep complex ones as pairs of reals."""
+    if is_complex and array.dtype.kind != "c":
+        array = numpy.ascontiguousarray(array).reshape(-1).view(f"c{2 * array.itemsize}")
+    return array.reshape(shape)
+
+
+def _stored(array: Any) -> Any:
+    """Complex numbers as pairs of real ones."""
+    if array.dtype.kind != "c":
+        return array
+    return numpy.stack([array.real, array.imag], -1)
 
 
 def differentiable(

@@ -249,7 +249,7 @@ def _assign_mask(self: Tensor, axis: int, mask: Tensor, value: Any) -> bool:
         lead = value.ndim - behind
         new = record(op.RESHAPE, (value,), (value._type.shape[lead:],)) if lead > 0 else value
         node = _converted(new, self)
-    elif isinstance(value, (bool, int, float)):
+    elif isinstance(value, (bool, int, float, complex)):
         node = number_node(value, self._type.dtype)
     else:
         return False

@@ -149,6 +149,29 @@ _METHODS_ONLY[_ATTACH] = (
     "to_sparse_csr",
     "values",
 )
+_PARTS = "flambeau.ops.complex_numbers.parts"
+_SHARED[_PARTS] = (
+    "angle",
+    "conj",
+    "conj_physical",
+    "imag",
+    "is_conj",
+    "is_neg",
+    "real",
+    "resolve_conj",
+    "resolve_neg",
+)
+_FUNCTIONS_ONLY[_PARTS] = ("complex", "polar", "view_as_complex", "view_as_real")
+_METHODS_ONLY[_PARTS] = ("cdouble", "cfloat", "conj_physical_")
+_SIGNAL = "flambeau.ops.fourier.signal"
+_SHARED[_SIGNAL] = ("istft", "stft")
+_FUNCTIONS_ONLY[_SIGNAL] = (
+    "bartlett_window",
+    "blackman_window",
+    "hamming_window",
+    "hann_window",
+    "kaiser_window",
+)
 for _table, _names in (
     (_SHARED, (FUNCTIONS, METHODS)),
     (_FUNCTIONS_ONLY, (FUNCTIONS,)),

@@ -76,7 +76,7 @@ def result_type(tensor1: Any, tensor2: Any) -> DType:
     return result_dtype((tensor1, tensor2))
 
 
-_CATEGORY = {"bool": 0, "uint": 1, "int": 1, "float": 2}
+_CATEGORY = {"bool": 0, "uint": 1, "int": 1, "float": 2, "complex": 3}
 
 
 def can_cast(from_: DType, to: DType) -> bool:

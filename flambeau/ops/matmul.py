@@ -200,8 +200,8 @@ def dot(input: Tensor, tensor: Tensor) -> Tensor:
 
 @public()
 def vdot(input: Tensor, other: Tensor) -> Tensor:
-    """dot, for real numbers."""
-    return dot(input, other)
+    """dot, with the conjugates of the first vector's elements."""
+    return dot(input.conj() if input._type.dtype.is_complex else input, other)
 
 
 @composite(saves="inputs")

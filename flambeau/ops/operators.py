@@ -9,7 +9,7 @@ import numpy
 from flambeau.ops.publish import in_place
 from flambeau.tensor.tensor import Tensor
 
-OPERANDS = (Tensor, bool, int, float, numpy.number, numpy.bool_)
+OPERANDS = (Tensor, bool, int, float, complex, numpy.number, numpy.bool_)
 
 
 def operator(name: str, function: Any, reflected: bool = True, inplace: bool = True) -> None:

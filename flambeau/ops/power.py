@@ -140,6 +140,10 @@ def pow(input: Any, exponent: Any) -> Any:  # PyTorch's name
     Integers to negative numbers raise RuntimeError.
     """
     dtype = result_dtype((input, exponent))
+    if dtype.is_complex:
+        from flambeau.ops.complex_numbers.functions import power
+
+        return power(input, exponent)
     if isinstance(input, Tensor) and not isinstance(exponent, Tensor):
         if not dtype.is_floating_point and exponent < 0:
             raise RuntimeError("Integers to negative integer powers are not allowed.")

@@ -62,10 +62,15 @@ class _Format:
     """How the numbers of one tensor are written: whole, scientific or fixed, and how wide."""
 
     def __init__(self, values: Array) -> None:
+        self.parts: list[_Format] = []
+        self.width: int = 1
+        if values.dtype.kind == "c":
+            self.parts = [_Format(values.real), _Format(values.imag)]
+            self.width = sum(each.width for each in self.parts) + 1
+            return
         self.floating = values.dtype.kind == "f"
         self.whole = True
         self.scientific = False
-        self.width = 1
         if not self.floating:
             texts = [str(each) for each in values.ravel().tolist()]
             self.width = max(map(len, texts), default=1)
@@ -84,6 +89,10 @@ class _Format:
             self.scientific = OPTIONS.sci_mode
 
     def __call__(self, value: Any) -> str:
+        if self.parts:
+            real, imag = self.parts[0](value.real), self.parts[1](value.imag)
+            sign = "" if imag.lstrip().startswith("-") else "+"
+            return f"{real}{sign}{imag.lstrip()}j"
         if not self.floating or not math.isfinite(value):
             text = str(value)
         elif self.scientific:
@@ -145,7 +154,7 @@ def _suffixes(self: Tensor) -> list[str]:
     device = self.device
     if device != get_default_device() and device.type not in ("cpu", "reference"):
         found.append(f"device='{device}:{device.index or 0}'")
-    usual = {get_default_dtype(), dtypes.int64, dtypes.bool_}
+    usual = {get_default_dtype(), dtypes.int64, dtypes.bool_, get_default_dtype().to_complex()}
     if self.numel() == 0:
         usual = {get_default_dtype()}
         if self.ndim != 1:

@@ -14,13 +14,13 @@ import numpy
 from flambeau.graph import build, op
 from flambeau.graph import dtype as dtypes
 from flambeau.graph.dtype import DType, promote
-from flambeau.graph.node import Node, Operation
+from flambeau.graph.node import Node, Operation, node
 from flambeau.tensor.device import get_default_dtype
 from flambeau.tensor.record import derive, is_tracing, record
 from flambeau.tensor.tensor import Tensor
 
-_CATEGORY = {"bool": 0, "uint": 1, "int": 1, "float": 2}
-Number = bool | int | float
+_CATEGORY = {"bool": 0, "uint": 1, "int": 1, "float": 2, "complex": 3}
+Number = bool | int | float | complex
 
 
 def number_dtype(value: Any) -> DType:
@@ -31,6 +31,8 @@ def number_dtype(value: Any) -> DType:
         return dtypes.int64
     if isinstance(value, (float, numpy.floating)):
         return get_default_dtype()
+    if isinstance(value, (complex, numpy.complexfloating)):
+        return get_default_dtype().to_complex()
     raise TypeError(f"expected a Tensor or a number, but got {type(value).__name__}")
 
 
@@ -51,7 +53,7 @@ def result_dtype(values: Sequence[Any]) -> DType:
         if result is None:
             result = each
         elif _CATEGORY[each.kind] > _CATEGORY[result.kind]:
-            result = promote(result, each) if result.is_floating_point else each
+            result = promote(result, each) if result.has_gradient else each
     assert result is not None
     return result
 
@@ -70,6 +72,9 @@ def number_node(value: Any, dtype: DType) -> Node:
 
     Integers wrap around, as PyTorch's do in arithmetic.
     """
+    if dtype.is_complex:
+        both = [number_node(each, dtype.real) for each in (value.real, value.imag)]
+        return node(op.COMPLEX_OF, tuple(both))
     if dtype.is_floating_point:
         value = float(value)
     elif dtype.kind == "bool":
@@ -112,7 +117,7 @@ def elementwise(operation: Operation, *values: Any, dtype: DType | None = None) 
 
 def floating(dtype: DType) -> DType:
     """The dtype of a real-valued function's result: integers give the default dtype."""
-    return dtype if dtype.is_floating_point else get_default_dtype()
+    return dtype if dtype.has_gradient else get_default_dtype()
 
 
 def to_floating(input: Tensor) -> Any:

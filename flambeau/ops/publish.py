@@ -32,7 +32,7 @@ NUMPY_NAMES = {
 }
 """Argument names that PyTorch takes for the sake of numpy's users."""
 
-_CATEGORY = {"bool": 0, "uint": 1, "int": 1, "float": 2}
+_CATEGORY = {"bool": 0, "uint": 1, "int": 1, "float": 2, "complex": 3}
 
 
 def title(dtype: DType) -> str:

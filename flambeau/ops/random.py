@@ -133,8 +133,17 @@ def _drawing(name: str, draw: Callable[..., Array], doc: str) -> Callable[..., T
     ) -> Tensor:
         shape = _checked(size_and(size, keywords))
         refuse(name, keywords)
-        dtype = float_dtype(name, dtype if out is None else out.dtype)
-        made = placed_draw(lambda: draw(math.prod(shape), dtype, generator), shape, dtype, device)
+        dtype = (dtype if out is None else out.dtype) or get_default_dtype()
+        of = float_dtype(name, dtype.real)
+        count = math.prod(shape)
+
+        def values() -> Array:
+            if not dtype.is_complex:
+                return draw(count, of, generator)
+            scale = of.numpy.type(1 if name == "rand" else math.sqrt(0.5))
+            return (draw(2 * count, of, generator).astype(of.numpy) * scale).view(dtype.numpy)
+
+        made = placed_draw(values, shape, dtype, device)
         return finished(made, requires_grad, out, name)
 
     make.__name__ = make.__qualname__ = name

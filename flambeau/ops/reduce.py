@@ -52,7 +52,7 @@ def _accumulated(dtype: DType, given: DType | None) -> DType:
     """The dtype of a sum or product: what is asked for; integers and bools give int64."""
     if given is not None:
         return given
-    return dtype if dtype.is_floating_point else dtypes.int64
+    return dtype if dtype.has_gradient else dtypes.int64
 
 
 # sums and products ------------------------------------------------------------------------------
@@ -92,7 +92,7 @@ def mean(
     """The mean over `dim`; NaN where there is nothing. Raises RuntimeError for integers."""
     of = input._type
     found = of.dtype if dtype is None else dtype
-    if not found.is_floating_point:
+    if not found.has_gradient:
         title = DTYPE_TITLES[found.name]
         what = "could not infer output dtype. Input dtype" if dtype is None else "Got dtype, which"
         raise RuntimeError(
@@ -115,6 +115,13 @@ def prod(
     of = input._type
     axes = reduced_axes(dim, len(of.shape))
     found = _accumulated(of.dtype, dtype)
+    if found.is_complex:
+        from flambeau.ops.complex_numbers.functions import product
+
+        result: Any = input.to(found)
+        for axis in axes:
+            result = product(result, axis)
+        return result if keepdim else result.squeeze(axes)
     return record(_prod, (as_node(input, found),), (axes, bool(keepdim)))
 
 

@@ -32,6 +32,10 @@ def abs(input: Tensor) -> Any:  # PyTorch's name
     """|input|. The gradient at 0 is 0."""
     if input._type.dtype is bool_:
         raise NotImplementedError("\"abs_cpu\" not implemented for 'Bool'")
+    if input._type.dtype.is_complex:
+        from flambeau.ops.complex_numbers.functions import absolute
+
+        return absolute(input)
     return record(_abs, (input,))
 
 
@@ -56,7 +60,11 @@ def sign(input: Tensor) -> Any:
 
 @public(inplace=True)
 def sgn(input: Tensor) -> Any:
-    """As sign: there are no complex tensors."""
+    """As sign; of complex numbers z / |z|."""
+    if input._type.dtype.is_complex:
+        from flambeau.ops.complex_numbers.functions import sign as complex_sign
+
+        return complex_sign(input)
     return sign(input)
 
 

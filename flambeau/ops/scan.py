@@ -26,7 +26,7 @@ def _cumsum(x: Any, axis: int) -> Any:
 def _running(kind: str, input: Tensor, dim: int, dtype: DType | None) -> Any:
     axis = axis_of(dim, input.ndim)
     of = input._type.dtype
-    found = dtype or (of if of.is_floating_point else int64)
+    found = dtype or (of if of.has_gradient else int64)
     node = as_node(input, found)
     if input.ndim == 0:
         return record(op.MATERIALIZE, (node,))

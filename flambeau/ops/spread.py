@@ -224,6 +224,12 @@ def norm(
     """The p-norm over `dim`; "fro" is 2. At 0 the gradient is 0. Raises for integers."""
     if dtype is not None:
         input = input.to(dtype)
+    if input._type.dtype.is_complex:
+        if p == "nuc":
+            from flambeau.ops.linalg.norms import matrix_norm
+
+            return matrix_norm(input, p, (-2, -1) if dim is None else dim, keepdim)
+        input = input.abs()
     if not input._type.dtype.is_floating_point:
         raise RuntimeError(
             "linalg.vector_norm: Expected a floating point or complex tensor as input. Got "

@@ -262,14 +262,23 @@ def _matrix_transposed(self: Tensor) -> Tensor:
 
 @method()
 def adjoint(input: Tensor) -> Tensor:
-    """The last two dimensions exchanged. A view."""
-    return _matrix_transposed(input)
+    """The last two dimensions exchanged, and conjugates. A view of a real tensor."""
+    return _conjugate(_matrix_transposed(input))
+
+
+def _conjugate(x: Tensor) -> Tensor:
+    return x.conj() if x._type.dtype.is_complex else x
+
+
+def _hermitian(self: Tensor) -> Tensor:
+    """t() of conjugates. A view of a real matrix."""
+    return _conjugate(t(self))
 
 
 Tensor.T = property(_reversed)  # type: ignore[attr-defined]  # a property like a method
-Tensor.H = property(t)  # type: ignore[attr-defined]  # of a real matrix
+Tensor.H = property(_hermitian)  # type: ignore[attr-defined]  # as T
 Tensor.mT = property(_matrix_transposed)  # type: ignore[attr-defined]  # as T
-Tensor.mH = property(_matrix_transposed)  # type: ignore[attr-defined]  # as T
+Tensor.mH = property(adjoint)  # type: ignore[attr-defined]  # as T
 
 
 @method("movedim", "moveaxis")

@@ -15,6 +15,12 @@ from flambeau.graph.composite import Composite, placeholder, substitute, templat
 from flambeau.graph.dtype import DType
 from flambeau.graph.graph import Graph
 from flambeau.graph.node import Node, ScalarRef, Signature
+from flambeau.schedule.complex_parts import Expansion, Parts, is_complex, stored
+
+
+def _of_complex(signature: Signature) -> bool:
+    """Whether it is a result of a host function that has complex results, too."""
+    return signature.op is op.PICK and is_complex(signature.inputs[0])
 
 
 class _Expander:
@@ -40,6 +46,8 @@ class _Expander:
                 lambda each, sources: self.intern(each.signature, sources, each.scalars, origin),
             )
             return results[0] if len(results) == 1 else self._stand_in(origin, results)
+        if is_complex(signature.result) or Parts in map(type, inputs) or _of_complex(signature):
+            return Expansion(self.intern, origin).run(signature, inputs, scalars)
         key = (signature, inputs, scalars)
         found = self.interned.get(key)
         if found is None:
@@ -65,8 +73,11 @@ def expand(
     Runtime scalars are numbered in the order in which they appear in `order`.
     """
     expander = _Expander()
-    made: dict[Node, Node] = {leaf: placeholder(leaf.type) for leaf in leaves}
+    made: dict[Node, Any] = {leaf: placeholder(stored(leaf.type)) for leaf in leaves}
     inputs = tuple(made.values())
+    for leaf, held in made.items():
+        if leaf.dtype.is_complex:
+            made[leaf] = Expansion(expander.intern, leaf).split(held)
     scalars: list[DType] = []
     for node in order:
         if node in made:
@@ -79,7 +90,12 @@ def expand(
         made[node] = expander.intern(
             signature, tuple([made[each] for each in node.inputs]), refs, node
         )
-    return Graph(inputs, tuple([made[each] for each in outputs]), tuple(scalars), donatable)
+    wanted = []
+    for each in outputs:
+        found = made[each]
+        joined = isinstance(found, Parts)
+        wanted.append(Expansion(expander.intern, each).join(found) if joined else found)
+    return Graph(inputs, tuple(wanted), tuple(scalars), donatable)
 
 
 def signature_key(signature: Signature) -> str:

@@ -206,6 +206,8 @@ def _transfer(copy: Node) -> None:
 
 
 def _settle(node: Node, buffer: Any) -> None:
+    if node.type.dtype.is_complex:
+        buffer.become(node.type)  # the plan made pairs of real numbers
     node.buffer = buffer
     if not keeps_inputs(node):
         node.inputs = ()

@@ -32,6 +32,11 @@ def _root_gradient(root: Tensor, gradient: Tensor | None) -> Node:
     if gradient is None:
         if root.numel() != 1:
             raise RuntimeError("grad can be implicitly created only for scalar outputs")
+        if root.dtype.is_complex:
+            raise RuntimeError(
+                "grad can be implicitly created only for real scalar outputs but got "
+                f"{root.dtype!r}"
+            )
         made = build.full(root._type.shape, 1, root.dtype)
         made.device = root._storage.node.device
         return made

@@ -89,8 +89,8 @@ def derive(
 def _differentiable(made: Node) -> bool:
     of = made.type
     if isinstance(of, TupleType):
-        return any(each.dtype.is_floating_point for each in of.items)
-    return of.dtype.is_floating_point
+        return any(each.dtype.has_gradient for each in of.items)
+    return of.dtype.has_gradient
 
 
 def saves(operation: Operation) -> str:

@@ -204,7 +204,7 @@ class Tensor(Attached):
         Also where it has none yet: a leaf that shares the storage marks the Node when it is read.
         """
         held = self._storage.node
-        if held.requires_grad or (STATE.enabled and held.type.dtype.is_floating_point):
+        if held.requires_grad or (STATE.enabled and held.type.dtype.has_gradient):
             return node(op.DETACH, (held,))
         return held
 
@@ -383,8 +383,10 @@ class Tensor(Attached):
             self._leaf = False
             self._read_cache = None
         elif not self.requires_grad:
-            if not self._type.dtype.is_floating_point:
-                raise RuntimeError("only Tensors of floating point dtype can require gradients")
+            if not self._type.dtype.has_gradient:
+                raise RuntimeError(
+                    "only Tensors of floating point and complex dtype can require gradients"
+                )
             self._leaf = True
         return self
 

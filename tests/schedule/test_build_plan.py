@@ -64,9 +64,12 @@ def test_division_by_zero(name):
     assert [each[2] for each in launch.errors.values()] == [("user.py", 7)]
 
 
-@pytest.mark.parametrize("target", DTYPES.values(), ids=repr)
+REAL = [each for each in DTYPES.values() if not each.is_complex]  # kernels know no complex numbers
+
+
+@pytest.mark.parametrize("target", REAL, ids=repr)
 def test_cast(target):
-    for source in DTYPES.values():
+    for source in REAL:
         x = buffer(4, dtype=source)
         if target.kind == "uint" and source.is_floating_point:
             x = g.mul(x, x)

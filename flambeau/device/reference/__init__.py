@@ -28,6 +28,17 @@ class ReferenceBuffer(Buffer):
         super().__init__(of)
         self.array = array
 
+    def become(self, of: TensorType) -> None:
+        self.type = of
+        self.array = self.array.view(of.dtype.numpy).reshape(of.shape)
+
+
+def _as_stored(array: numpy.ndarray[Any, Any], of: TensorType) -> numpy.ndarray[Any, Any]:
+    """Complex numbers as pairs of real ones, where the graph has these."""
+    if array.dtype.kind != "c":
+        return array
+    return numpy.ascontiguousarray(array).view(of.dtype.numpy).reshape(of.shape)
+
 
 class Interpreter(Executable):
     """Runs a Graph Node by Node."""
@@ -38,7 +49,8 @@ class Interpreter(Executable):
 
     def run(self, inputs: Sequence[Any], scalars: Sequence[Any]) -> list[Any]:
         values: dict[Node, Any] = {
-            node: buffer.array for node, buffer in zip(self.graph.inputs, inputs, strict=True)
+            node: _as_stored(buffer.array, node.type)
+            for node, buffer in zip(self.graph.inputs, inputs, strict=True)
         }
         with numpy.errstate(all="ignore"):
             for node in self.order:
