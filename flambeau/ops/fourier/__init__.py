@@ -1,0 +1,1 @@
+"""Fourier transforms, short-time ones, windows. Imported when first asked for."""
