@@ -15,7 +15,15 @@ from flambeau.ops.axes import DTYPE_TITLES
 from flambeau.ops.comparison import isinf, isnan
 from flambeau.ops.fused import fused, real
 from flambeau.ops.logic import where
-from flambeau.ops.polynomials import ERF, ERFC, EXPM1, evaluate
+from flambeau.ops.polynomials import (
+    ERF,
+    ERF_IS_ONE,
+    ERF_NEAR,
+    ERFC,
+    ERFC_ROOT,
+    EXPM1,
+    evaluate,
+)
 from flambeau.ops.promote import elementwise, result_dtype
 from flambeau.ops.publish import public
 from flambeau.tensor.record import record
@@ -266,9 +274,15 @@ def _center(x: Any) -> Any:
 @fused(gradient=lambda x, g: g * (_TWO_OVER_ROOT_PI * exp(-x * x)))
 def _erf(x: Any) -> Any:
     size = x.abs()
-    t = 1 / (1 + 0.5 * size)
-    tail = 1 - t * evaluate(ERFC, t) * exp(-size * size)
-    return where(size < 1, _center(where(size < 1, x, 0.0)), where(x < 0, -tail, tail))
+    if x.dtype is dtypes.float64:
+        t = 1 / (1 + 0.5 * size)
+        tail = 1 - t * evaluate(ERFC, t) * exp(-size * size)
+        return where(size < 1, _center(where(size < 1, x, 0.0)), where(x < 0, -tail, tail))
+    size = where(size > ERF_IS_ONE, ERF_IS_ONE, size)  # NaN stays
+    near = x + x * evaluate(ERF_NEAR, size * size)
+    root = evaluate(ERFC_ROOT, size - 2.25)
+    far = 1 - root * root
+    return where(size < 1, near, where(x < 0, -far, far))
 
 
 @public(inplace=True)

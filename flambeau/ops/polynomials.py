@@ -2,7 +2,7 @@
 
 Fitted by interpolation at Chebyshev's points with 60 digits; each entry holds the coefficients for
 float32 and for float64, lowest order first, with a relative error below 2⁻²⁹ and 2⁻⁶¹ of the
-function over the interval named.
+function over the interval named. ERF_NEAR and ERFC_ROOT: minimax by Lawson's iteration, 2⁻²⁵.
 """
 
 from __future__ import annotations
@@ -181,6 +181,41 @@ ERFC: tuple[Coefficients, Coefficients] = (  # exp(x²) · erfc x / t in t = 1 /
         0.5984144742420106,
     ),
 )
+
+
+ERF_IS_ONE = 3.93
+"""Where erf is 1 in float32."""
+
+ERF_NEAR: tuple[Coefficients, Coefficients] = (  # erf x / x - 1 in x², |x| ≤ 1
+    (
+        0.128379166,
+        -0.37612626,
+        0.112835854,
+        -0.0268538129,
+        0.00518832868,
+        -0.000801019778,
+        7.85386219e-05,
+    ),
+    (),
+)
+ERFC_ROOT: tuple[Coefficients, Coefficients] = (  # √erfc x in x - 2.25, 1 ≤ x ≤ ERF_IS_ONE
+    (
+        0.0382454805,
+        -0.0933747664,
+        0.0961075127,
+        -0.0493706018,
+        0.00819527544,
+        0.00473261671,
+        -0.00293571781,
+        0.000299776206,
+        0.000267616124,
+        -9.07794747e-05,
+        -8.76627928e-06,
+        6.52500694e-06,
+    ),
+    (),
+)
+"""So that erf needs no exponential function and no division; float32 only, as ERF_NEAR."""
 
 
 def evaluate(table: tuple[Coefficients, Coefficients], x: Any) -> Any:

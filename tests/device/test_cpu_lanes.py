@@ -11,6 +11,8 @@ import pytest
 from flambeau.device.cpu import CpuDevice
 from flambeau.device.cpu.compile import Compiler
 from flambeau.device.cpu.prepare import prepared
+from flambeau.device.cpu.render import Renderer
+from flambeau.device.cpu.target import Target
 from flambeau.graph import dtype as dtypes
 from flambeau.graph.dtype import DType
 from flambeau.kernel import ir
@@ -18,6 +20,7 @@ from flambeau.kernel.ir import Axis, Fold, Kernel, Loop, Parameter, Store, Value
 from tests.device.test_cpu import flat, run_kernel, sample
 
 f32, i64, b8 = dtypes.float32, dtypes.int64, dtypes.bool_
+TARGET = Target(fused=True, native_half=True, vector_bytes=64, registers=32)
 PLANES = [(2, 2), (4, 4), (8, 8), (6, 10), (14, 14), (2, 30), (28, 28), (34, 6), (10, 64)]
 
 
@@ -162,9 +165,19 @@ def test_sums_that_do_not_need_each_other_share_axes() -> None:
     assert isinstance(first, Fold) and isinstance(second, Fold)
     assert first.axes == second.axes
     assert [axis.extent for axis in first.axes] == [3, 2, 3, 2]
-    first, second = prepared(sums(False)).body[:2]
-    assert isinstance(first, Fold) and isinstance(second, Fold)
-    assert set(first.axes).isdisjoint(second.axes)
+    renderer = Renderer(sums(True), TARGET)
+    assert len(renderer._side_by_side(renderer.kernel.body[:2])) == 2
+
+
+def test_sums_that_need_each_other_run_one_after_the_other(device: Any) -> None:
+    kernel = prepared(sums(False))
+    renderer = Renderer(kernel, TARGET)
+    assert len(renderer._side_by_side(renderer.kernel.body)) == 1
+    x = np.arange(36, dtype=np.float32)
+    (got,) = run_kernel(device, (), sums(False).body, [x, np.zeros(2, np.float32)], {1})
+    x = x.reshape(6, 6)
+    first = x[np.ix_(np.arange(6) // 2, np.arange(6) // 2)].sum()
+    np.testing.assert_allclose(got, [first, first + 36 * first], rtol=1e-6)
 
 
 def test_what_is_prepared_stays_as_it_is() -> None:

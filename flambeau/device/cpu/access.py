@@ -5,6 +5,7 @@ from __future__ import annotations
 from abc import ABC, abstractmethod
 from collections.abc import Iterator
 from contextlib import contextmanager
+from math import gcd
 from typing import NamedTuple
 
 from flambeau.device.cpu import convert, elementwise
@@ -20,6 +21,9 @@ from flambeau.device.cpu.emit import (
 from flambeau.graph import dtype as dtypes
 from flambeau.graph.dtype import DType
 from flambeau.kernel.ir import Axis, Value, linear_terms
+
+LINE = 64
+"""Bytes of a cache line."""
 
 NEAR = 4
 """How many times as many elements as there are lanes are read at once, at most."""
@@ -79,6 +83,9 @@ class Access(ABC):
         self.emitter = emitter
         self._terms: dict[Value, Terms] = {}
         self._flat: tuple[tuple[Axis, ...], Value] | None = None
+        self.streamed: frozenset[int] = frozenset()  # buffers to write past the caches
+        self.streams = False  # whether a store did
+        self.multiples: dict[Axis, int] = {}  # what an axis in lanes starts at is a multiple of
 
     @abstractmethod
     def value(self, value: Value) -> Operand:
@@ -392,11 +399,12 @@ class Access(ABC):
                 raise AssertionError("several lanes store into one element")
             self._store_scalar(buffer, dtype, address.base, operand, valid, combine)
             return
+        past = buffer in self.streamed and self._whole_lines(index, dtype)
         if valid is not None and valid.lanes == 1:
             with self.emitter.branch(valid.name):
-                self._store_lanes(buffer, address, operand, None, lanes, combine)
+                self._store_lanes(buffer, address, operand, None, lanes, combine, past)
             return
-        self._store_lanes(buffer, address, operand, valid, lanes, combine)
+        self._store_lanes(buffer, address, operand, valid, lanes, combine, past)
 
     def _store_lanes(
         self,
@@ -406,6 +414,7 @@ class Access(ABC):
         valid: Operand | None,
         lanes: int,
         combine: str | None,
+        past: bool,
     ) -> None:
         emitter, dtype = self.emitter, operand.dtype
         mask = self._mask(valid, lanes)
@@ -421,9 +430,17 @@ class Access(ABC):
             name = self.combined(combine, dtype, lanes, old, name)
         raw = convert.to_memory(emitter, name, dtype, lanes)
         if run:
-            self._store_run(buffer, dtype, address.base, lanes, mask, raw)
+            self._store_run(buffer, dtype, address.base, lanes, mask, raw, past)
         else:
             self._scatter(buffer, dtype, address, lanes, mask, raw)
+
+    def _whole_lines(self, index: Value, dtype: DType) -> bool:
+        """Whether a vector's store begins with a cache line, if the buffer does."""
+        constant, terms = self.terms(index)
+        apart = [constant]
+        for atom, times in terms:
+            apart.append(times * (self.multiples.get(atom.payload, 1) if atom.op == "axis" else 1))
+        return gcd(*apart) * dtype.itemsize % LINE == 0
 
     def combined(self, kind: str, dtype: DType, lanes: int, x: str, y: str) -> str:
         """x `kind` y on register values; kind is add, mul or max."""
@@ -458,11 +475,24 @@ class Access(ABC):
         emitter.line(f"store {kind} {convert.to_memory(emitter, name, dtype, 1)}, ptr {place}")
 
     def _store_run(
-        self, buffer: int, dtype: DType, base: str, lanes: int, mask: str | None, raw: str
+        self,
+        buffer: int,
+        dtype: DType,
+        base: str,
+        lanes: int,
+        mask: str | None,
+        raw: str,
+        past: bool,
     ) -> None:
+        """Neighbouring elements; `past` the caches, where they are whole lines."""
         kind = convert.access_type(dtype)
         whole = f"<{lanes} x {kind}>"
         place = self.pointer(buffer, dtype, base)
+        if mask is None and past and lanes * dtype.itemsize % LINE == 0:
+            self.streams = True
+            how = f"align {LINE}, !nontemporal !0"
+            self.emitter.line(f"store {whole} {raw}, ptr {place}, {how}")
+            return
         if mask is None:
             self.emitter.line(f"store {whole} {raw}, ptr {place}, align {dtype.itemsize}")
             return

@@ -146,9 +146,10 @@ def float_literal(value: float) -> str:
 class Emitter:
     """Writes one function: numbering, scopes, loops, branches, declarations."""
 
-    def __init__(self, fused: bool, native_half: bool = True) -> None:
-        self.fused = fused  # the target has fused multiply-add
+    def __init__(self, fused: bool, native_half: bool = True, scales: bool = False) -> None:
+        self.fused = fused  # these are as in target.py
         self.native_half = native_half
+        self.scales = scales
         self.scopes: list[Scope] = [Scope(1, None)]
         self.declarations: dict[str, None] = {}
         self._count = 0

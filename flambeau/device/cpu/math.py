@@ -76,8 +76,17 @@ class Vector:
 
 _EXP = {
     # kind: least and greatest argument that matter, magic rounder, mantissa bits, exponent bias,
-    # ln 2 in two parts, degree of the Taylor polynomial
-    "float": (-104.0, 89.0, 12582912.0, 23, 127, 0.693359375, -2.12194440054690583e-4, 7),
+    # ln 2 in two parts, (eʳ - 1 - r) / r² in r
+    "float": (
+        -104.0,
+        89.0,
+        12582912.0,
+        23,
+        127,
+        0.693359375,
+        -2.12194440054690583e-4,
+        (1.3814510311931372e-3, 8.36873147636652e-3, 4.166838899254799e-2, 0.16666521, 0.49999994),
+    ),
     "double": (
         -746.0,
         710.0,
@@ -86,30 +95,41 @@ _EXP = {
         1023,
         6.93147180369123816490e-01,
         1.90821492927058770002e-10,
-        13,
+        tuple([1 / math.factorial(k) for k in range(13, 1, -1)]),
     ),
 }
 
 
 def exp(emitter: Emitter, kind: str, lanes: int, x: str) -> str:
-    """eˣ = 2ⁿ · eʳ, |r| ≤ ln(2)/2; 2ⁿ in two factors so that denormal results come out right."""
+    """eˣ = 2ⁿ · eʳ, |r| ≤ ln(2)/2."""
     v = Vector(emitter, kind, lanes)
-    least, most, magic, mantissa, bias, high, low, degree = _EXP[kind]
+    least, most, magic, _, _, high, low, coefficients = _EXP[kind]
     x = v.select(v.compare("ogt", x, v.number(most)), v.number(most), x)
     x = v.select(v.compare("olt", x, v.number(least)), v.number(least), x)
     rounded = v.fma(x, v.number(1 / math.log(2)), v.number(magic))
     n = v.op("fsub", rounded, v.number(magic))
-    power = v.integer_op("sub", v.to_bits(rounded), v.to_bits(v.number(magic)))
     r = v.fma(n, v.number(-high), x)
     r = v.fma(n, v.number(-low), r)
-    p = v.polynomial(r, [1 / math.factorial(k) for k in range(degree, 1, -1)])
-    p = v.fma(v.op("fmul", r, r), p, r)
-    p = v.op("fadd", p, v.number(1.0))
+    p = v.fma(v.op("fmul", r, r), v.polynomial(r, coefficients), r)
+    power = v.integer_op("sub", v.to_bits(rounded), v.to_bits(v.number(magic)))
+    return _scaled(v, v.op("fadd", p, v.number(1.0)), power)
+
+
+def _scaled(v: Vector, x: str, power: str) -> str:
+    """x · 2 to the power, rounded once, for ½ < x < 2: by one instruction where there is one, else
+    by two factors, the first of which is exact. Denormal results come out right either way."""
+    if v.emitter.scales:
+        few = vector_type("i32", v.lanes)
+        if v.kind == "double":
+            power = v.emitter.let(f"trunc {v.ints} {power} to {few}")
+        name = f"llvm.ldexp.{suffix_of(v.kind, v.lanes)}.{suffix_of('i32', v.lanes)}"
+        return v.emitter.call(name, v.type, [(v.type, x), (few, power)])
+    _, _, _, mantissa, bias, *_ = _EXP[v.kind]
     half = v.integer_op("ashr", power, v.integer(1))
     for part in (half, v.integer_op("sub", power, half)):
         biased = v.integer_op("add", part, v.integer(bias))
-        p = v.op("fmul", p, v.from_bits(v.integer_op("shl", biased, v.integer(mantissa))))
-    return p
+        x = v.op("fmul", x, v.from_bits(v.integer_op("shl", biased, v.integer(mantissa))))
+    return x
 
 
 _LOG = {

@@ -1,5 +1,5 @@
-"""What is done to a kernel before it is written: sums that can share a loop get the same axes, and
-axes are split so that indices need no division.
+"""What is done to a kernel before it is written: loops over a row get the same axes, so that equal
+values are one and sums can share a loop, and axes are split so that indices need no division.
 
     fold add k0:8  b0[k0] where k0 // 2 …        fold add k0:4 k1:2  b0[k0*2 + k1] where k0 …
     fold add k1:8  b0[k1]*b0[k1] where k1 // 2 …  =>  fold add k0:4 k1:2  b0[k0*2 + k1]*…
@@ -59,30 +59,17 @@ def levels(folds: Sequence[Fold]) -> list[int]:
     return list(found.values())
 
 
-def _stretches(body: Sequence[Statement]) -> Iterable[list[Fold]]:
-    """Folds without bodies that follow each other."""
-    stretch: list[Fold] = []
-    for each in body:
-        if isinstance(each, Fold) and not each.body:
-            stretch.append(each)
-        else:
-            yield stretch
-            stretch = []
-    yield stretch
-
-
 def _siblings(body: Sequence[Statement], found: dict[Axis, Axis]) -> dict[Axis, Axis]:
-    """Axes of Folds that may run in an earlier Fold's loops -> that Fold's axes."""
-    for stretch in _stretches(body):
-        first: dict[Any, Fold] = {}
-        for level, fold in zip(levels(stretch), stretch, strict=True):
-            # a sum's order must not depend on what else divides its axes
-            divisors = _divisors([fold.value])
-            key = (level, *[(axis.extent, divisors.get(axis)) for axis in fold.axes])
-            leader = first.setdefault(key, fold)
-            if leader.axes != fold.axes:
-                found.update(zip(fold.axes, leader.axes, strict=True))
+    """Axes of Folds and Loops that may be those of an earlier one -> that one's axes."""
+    first: dict[Any, Fold | Loop] = {}
     for each in body:
+        if isinstance(each, Fold | Loop) and not (isinstance(each, Fold) and each.body):
+            # a sum's order must not depend on what else divides its axes
+            divisors = _divisors(_roots([each], set()))
+            key = tuple([(axis.extent, divisors.get(axis)) for axis in each.axes])
+            leader = first.setdefault(key, each)
+            if leader.axes != each.axes:
+                found.update(zip(each.axes, leader.axes, strict=True))
         if isinstance(each, Loop):
             _siblings(each.body, found)
     return found

@@ -13,7 +13,7 @@ from dataclasses import replace
 
 from flambeau.device.cpu import convert, domain, sort
 from flambeau.device.cpu.attention import AttendRenderer
-from flambeau.device.cpu.choose import Chooser, Run, bind_run
+from flambeau.device.cpu.choose import SUMS, Chooser, Run, bind_run
 from flambeau.device.cpu.contraction import ContractionRenderer
 from flambeau.device.cpu.correlation import CorrelationRenderer, correlates
 from flambeau.device.cpu.emit import (
@@ -28,10 +28,12 @@ from flambeau.device.cpu.emit import (
     mask_literal,
     vector_type,
 )
+from flambeau.device.cpu.keep import Keeper
 from flambeau.device.cpu.order import FEW_PARTS, MOST_PARTS, chains, cut
 from flambeau.device.cpu.prepare import levels, prepared
 from flambeau.device.cpu.shifted import lines_of
 from flambeau.device.cpu.shifted_ir import ShiftedRenderer
+from flambeau.device.cpu.stream import choosing, streamed
 from flambeau.device.cpu.target import Target
 from flambeau.device.cpu.tiling import Tiling, tiling
 from flambeau.device.cpu.values import Values
@@ -44,10 +46,6 @@ from flambeau.kernel.tile import Contraction, tile
 UNROLL = 9
 """Inner loops of up to this many steps are written out."""
 
-SUMS = 256
-"""So many elements of running sums are held in registers, at most."""
-
-
 Body = Callable[[list[str]], list[str]]
 """Writes a loop's body: takes what is carried, returns it updated."""
 
@@ -58,9 +56,10 @@ class Renderer:
     def __init__(self, kernel: Kernel, target: Target) -> None:
         self.kernel = kernel = prepared(kernel)
         self.target = target
-        self.emitter = Emitter(target.fused, target.native_half)
+        self.emitter = Emitter(target.fused, target.native_half, target.scales)
         self.values = Values(self.emitter, kernel)
         self.chooser = Chooser(kernel, self.values)
+        self.keeper = Keeper(self.emitter, self.values, self.chooser)
         self.scratch = 0
         self.imports: set[str] = set()
 
@@ -74,7 +73,7 @@ class Renderer:
         if contraction is not None and correlates(contraction):
             self.entry()
             items, cost = CorrelationRenderer(self, contraction).write()
-            return self._whole(name, items, cost)
+            return self._whole(name, Stage(name, items, cost))
         if contraction is not None:
             tiles = tiling(contraction, self.values, self.target)
         if contraction is not None and tiles is not None:
@@ -82,17 +81,40 @@ class Renderer:
             if found is not None:
                 return self._winograd(name, contraction, (found, cut_of(found, self.target)))
             return self._contraction(name, contraction, tiles)
-        self.entry()
         if isinstance(self.kernel.body[0], Attend):
+            self.entry()
             return AttendRenderer(self, self.kernel.body[0]).render(name)
-        choice = self.chooser.domain()
-        return self._whole(name, domain.write(self, choice), choice.cost)
+        return self._domain(name)
 
-    def _whole(self, name: str, items: int, cost: float) -> Rendered:
+    def _domain(self, name: str) -> Rendered:
+        """The body for each point; with stores past the caches where it pays."""
+        self.values.streamed = streamed(self.kernel)
+        stage = self._plain(name)
+        if not self.values.streams:
+            return self._whole(name, stage)
+        other = Renderer(self.kernel, self.target)
+        other._plain(name)
+        names = f"{name}_stream", f"{name}_plain"
+        text = self.function(names[0]) + other.function(names[1])
+        text += choosing(name, *names, sorted(self.values.streamed))
+        text += self.declarations(self.emitter, other.emitter)
+        imports = self.imports | other.imports
+        return Rendered(text, (stage,), self.scratch, 0, tuple(sorted(imports)))
+
+    def _plain(self, name: str) -> Stage:
+        """Write the body over the whole domain."""
+        self.entry()
+        choice = self.chooser.domain()
+        sorts = any(isinstance(each, Sort) for each in self.kernel.body)  # in scratch memory, too
+        if choice.run is None and not sorts:
+            self.keeper.plan(self.kernel.body, self.kernel.domain)
+            self.scratch = self.keeper.bytes
+        return Stage(name, domain.write(self, choice), choice.cost)
+
+    def _whole(self, name: str, stage: Stage) -> Rendered:
         """What was written, as one stage."""
         text = self.function(name) + self.declarations(self.emitter)
-        stages = (Stage(name, items, cost),)
-        return Rendered(text, stages, self.scratch, 0, tuple(sorted(self.imports)))
+        return Rendered(text, (stage,), self.scratch, 0, tuple(sorted(self.imports)))
 
     def _contraction(self, name: str, contraction: Contraction, tiles: Tiling) -> Rendered:
         lines = lines_of(contraction, tiles, self.values, self.target.registers)
@@ -185,6 +207,7 @@ class Renderer:
         emitter = self.emitter
         points = run.count * run.inner
         mask = None
+        self.values.multiples[run.axes[0]] = run.count
         if points < run.lanes:
             mask = mask_literal(lane < points for lane in range(run.lanes))
         if isinstance(low, int) and isinstance(high, int) and high - low == run.count:
@@ -296,7 +319,12 @@ class Renderer:
             return
         chosen = run
         others = [each for each in loop.axes if each not in chosen.axes]
-        self.nest(others, [], lambda _: self.vectors(chosen, [], body))
+
+        def in_lanes(carried: list[str]) -> list[str]:
+            with self.keeper.body([loop]):
+                return body(carried)
+
+        self.nest(others, [], lambda _: self.vectors(chosen, [], in_lanes))
 
     def nest(
         self,
@@ -440,14 +468,15 @@ class Renderer:
         def body(carried: list[str]) -> list[str]:
             totals: list[str] = []
             mask = emitter.mask
-            for fold, kind, old in zip(folds, kinds, carried, strict=True):
-                name = emitter.spread(values.value(fold.value), lanes)
-                total = values.combined(fold.kind, fold.dtype, lanes, old, name)
-                if mask is not None:
-                    total = emitter.let(
-                        f"select <{lanes} x i1> {mask}, {kind} {total}, {kind} {old}"
-                    )
-                totals.append(total)
+            with self.keeper.body(folds):
+                for fold, kind, old in zip(folds, kinds, carried, strict=True):
+                    name = emitter.spread(values.value(fold.value), lanes)
+                    total = values.combined(fold.kind, fold.dtype, lanes, old, name)
+                    if mask is not None:
+                        total = emitter.let(
+                            f"select <{lanes} x i1> {mask}, {kind} {total}, {kind} {old}"
+                        )
+                    totals.append(total)
             return totals
 
         def vectors(carried: list[str]) -> list[str]:

@@ -13,6 +13,7 @@ class Target:
     native_half: bool  # conversion from and to float16
     vector_bytes: int  # of the widest registers
     registers: int  # how many of them
+    scales: bool = False  # an instruction that multiplies by powers of two
 
 
 def target_of(features: dict[str, bool], triple: str) -> Target:
@@ -21,6 +22,6 @@ def target_of(features: dict[str, bool], triple: str) -> Target:
         return Target(fused=True, native_half=True, vector_bytes=16, registers=32)
     half, fused = bool(features.get("f16c")), bool(features.get("fma"))
     if features.get("avx512f"):
-        return Target(fused=True, native_half=half, vector_bytes=64, registers=32)
+        return Target(True, half, vector_bytes=64, registers=32, scales=True)
     wide = 32 if features.get("avx2") else 16
     return Target(fused=fused, native_half=half, vector_bytes=wide, registers=16)

@@ -121,6 +121,12 @@ class Values(Access):
         if wide:
             self.bind(wide[0], Operand(item, INDEX))
 
+    def start(self, axis: Axis) -> str:
+        """Where an axis that is bound is, in the first lane."""
+        found = self._defined(axis)
+        assert found is not None
+        return found.name
+
     def varies(self, value: Value) -> bool:
         """Whether a value differs from lane to lane (axes not bound yet do not)."""
         for each in self.dependencies(value):
