@@ -182,6 +182,24 @@ for _table, _names in (
             _target |= dict.fromkeys(_of, _module)
 
 
+_GAMMA = "flambeau.ops.special.gamma"
+_INCOMPLETE = "flambeau.ops.special.incomplete"
+_SAMPLES = "flambeau.ops.special.samples"
+_SPECIAL = {
+    "digamma": _GAMMA,
+    "i0": "flambeau.ops.special.bessel",
+    "igamma": _INCOMPLETE,
+    "igammac": _INCOMPLETE,
+    "lgamma": _GAMMA,
+    "mvlgamma": _GAMMA,
+    "polygamma": _GAMMA,
+}
+FUNCTIONS |= _SPECIAL
+FUNCTIONS |= dict.fromkeys(("_sample_dirichlet", "_standard_gamma", "binomial"), _SAMPLES)
+METHODS |= _SPECIAL
+METHODS |= {f"{name}_": module for name, module in _SPECIAL.items()}
+
+
 class _Later:
     """A method that replaces itself by the one that its family attaches to Tensor."""
 

@@ -17,6 +17,7 @@ from flambeau.graph import build as b
 from flambeau.graph import dtype as dtypes
 from flambeau.graph import op
 from flambeau.graph.dtype import DType
+from flambeau.ops import rejection
 from flambeau.ops.axes import DTYPE_TITLES, integers
 from flambeau.ops.creation import finished, refuse, size_and
 from flambeau.ops.generator import Generator, default_generator
@@ -410,9 +411,11 @@ def exponential_values(count: int, lambd: float, generator: Generator | None) ->
 
 
 def poisson(input: Tensor, generator: Generator | None = None) -> Tensor:
-    """Numbers of the Poisson distribution with the rates in `input`; not PyTorch's stream."""
-    engine = numpy.random.Generator(numpy.random.PCG64(int(engine_of(generator).words(1)[0])))
-    values = engine.poisson(input.detach()._to_numpy().astype(numpy.float64))
+    """Numbers of the Poisson distribution with the rates in `input`."""
+    rates = input.detach()._to_numpy()
+    if not (rates >= 0).all():
+        raise RuntimeError("invalid Poisson rate, expected rate to be non-negative")
+    values = rejection.drawn(rejection.poisson, engine_of(generator), 4, rates)
     return placed_array(values, input._type.shape, input.dtype, input._storage.node.device)
 
 
