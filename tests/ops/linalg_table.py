@@ -67,6 +67,14 @@ SMOOTH: dict[str, tuple[Call, str]] = {
     "torch.svd": (lambda t, a: _signs(t.svd(a)), "tall"),
     "eigh": (lambda t, a: (lambda w, v: (w, v.abs()))(*t.linalg.eigh(_symmetric(a))), "A"),
     "eigvalsh": (lambda t, a: t.linalg.eigvalsh(_symmetric(a), UPLO="U"), "A"),
+    "eigvals": (lambda t, a: t.linalg.eigvals(a).abs().sort(-1)[0], "A"),
+    "eig": (lambda t, a: (lambda w, v: v.abs().amax(-1))(*t.linalg.eig(_symmetric(a))), "A"),
+    "eig rebuilt": (
+        lambda t, a: (lambda w, v: ((v * w.exp().unsqueeze(-2)) @ t.linalg.inv(v)).real)(
+            *t.linalg.eig(a)
+        ),
+        "A",
+    ),
     "pinv": (lambda t, a: t.linalg.pinv(a), "tall"),
     "pinverse of wide": (lambda t, a: a.pinverse(), "wide"),
     "lstsq": (lambda t, a, b: t.linalg.lstsq(a, b).solution, "tall right"),

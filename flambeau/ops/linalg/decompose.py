@@ -28,6 +28,7 @@ from flambeau.tensor.tensor import Tensor
 
 qr_ = named("linalg_qr", "Q R")
 svd_ = named("linalg_svd", "U S Vh")
+eig_ = named("linalg_eig", "eigenvalues eigenvectors")
 eigh_ = named("linalg_eigh", "eigenvalues eigenvectors")
 lstsq_ = named("linalg_lstsq", "solution residuals rank singular_values")
 
@@ -225,6 +226,57 @@ def eigvalsh(A: Tensor, UPLO: str = "L") -> Any:
     """The eigenvalues of symmetric matrices, ascending."""
     check_square(A, "linalg.eigvalsh")
     return _eigh(A, _triangle(UPLO))[0]
+
+
+# eigenvalues of any matrices --------------------------------------------------------------------
+
+
+@host_function("eig")
+def _host_eig(a: Any) -> tuple[Any, Any]:
+    """Eigenvalues and eigenvectors, complex."""
+    kind = numpy.result_type(a.dtype, numpy.complex64)
+    values, vectors = numpy.linalg.eig(a)
+    return values.astype(kind), vectors.astype(kind)
+
+
+def _eig_gradient(arguments: Any, results: Any, gradients: Any) -> Any:
+    """V⁻ᴴ (diag(gL) + (Vᴴ gV - Vᴴ V diag(Re Vᴴ gV)) / conj(Lⱼ - Lᵢ)) Vᴴ, for unit vectors.
+
+    C. Boeddeker et al., On the computation of complex-valued gradients, 2017 (arXiv:1701.00392).
+    """
+    values, vectors = results
+    inner: Any = 0.0
+    if gradients[0] is not None:
+        inner = gradients[0].diag_embed()
+    if gradients[1] is not None:
+        product = vectors.mH @ gradients[1]
+        along = product.diagonal(dim1=-2, dim2=-1).real.to(values.dtype)
+        product = product - _rows(vectors.mH @ vectors, along)
+        gaps = (values.unsqueeze(-2) - values.unsqueeze(-1)).conj()
+        same = gaps == 0
+        inner = inner + where(same, 0.0, product / where(same, 1.0, gaps).to(gaps.dtype))
+    whole = inv_ex(vectors.mH).inverse @ inner @ vectors.mH
+    return whole if arguments[0].is_complex() else whole.real
+
+
+@differentiable(_eig_gradient)
+def _eig(A: Tensor) -> Any:
+    dtype = A._type.dtype.to_complex()
+    return tuple(_host_eig([A], (), [(A._type.shape[:-1], dtype), (A._type.shape, dtype)]))
+
+
+@public(method=False)
+def eig(A: Tensor) -> Any:
+    """(eigenvalues, eigenvectors) of square matrices, complex, in no order. Runs on the host."""
+    check_square(A, "linalg.eig")
+    return eig_(*_eig(A))
+
+
+@public(method=False)
+def eigvals(A: Tensor) -> Any:
+    """The eigenvalues of square matrices, complex, in no order."""
+    check_square(A, "linalg.eigvals")
+    return _eig(A)[0]
 
 
 # what is made of singular values ----------------------------------------------------------------
