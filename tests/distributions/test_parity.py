@@ -181,7 +181,7 @@ def test_divergence(first: str) -> None:
             continue  # no formula, or one that does not take these shapes
         found = flambeau.distributions.kl_divergence(theirs[1], own[1])
         values = np.broadcast_to(array(found), tuple(expected.shape))
-        np.testing.assert_allclose(values, array(expected), 1e-7, err_msg=second)
+        np.testing.assert_allclose(values, array(expected), 1e-7, 1e-12, err_msg=second)
 
 
 @pytest.mark.parametrize("name", TRANSFORMS)
