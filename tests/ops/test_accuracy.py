@@ -22,7 +22,7 @@ FUNCTIONS: dict[str, tuple[Callable[[Any], Any], float, float, float]] = {
     "log1p": (np.log1p, -0.99, 1e10, 2.4),
     "tanh": (np.tanh, -12.0, 12.0, 1.4),
     "sigmoid": (lambda x: 1 / (1 + np.exp(-x)), -50.0, 50.0, 2.5),
-    "erf": (_ERF, -5.0, 5.0, 1.4),
+    "erf": (_ERF, -5.0, 5.0, 1.5),
     "sin": (np.sin, -1000.0, 1000.0, 0.6),
     "cos": (np.cos, -1000.0, 1000.0, 1.4),
     "sqrt": (np.sqrt, 0.0, 1e30, 0.5),

@@ -163,7 +163,7 @@ def cov(
     found = weighted @ centred.mH
     scale = degrees.clamp(min=0) if isinstance(degrees, Tensor) else max(degrees, 0)
     found = found / scale
-    return found if input.ndim == 2 else found.reshape(())
+    return found.reshape(()) if rows._type.shape[0] == 1 else found
 
 
 @public()
@@ -231,7 +231,7 @@ def gradient(
         raise RuntimeError(
             "torch.gradient expected each dimension size to be at least edge_order+1"
         )
-    steps = _spacings(input, spacing, len(axes))
+    steps = _spacings(input, 1 if spacing is None else spacing, len(axes))
     return tuple(
         [_derivative(input, axis, step, edge_order) for axis, step in zip(axes, steps, strict=True)]
     )

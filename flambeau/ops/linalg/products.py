@@ -193,7 +193,8 @@ def vander(x: Tensor, N: int | None = None) -> Any:
     count = x._type.shape[-1] if N is None else int(N)
     if N is not None and count <= 1:
         raise RuntimeError(f"N must be greater than 1, but got {N}.")
-    return x.unsqueeze(-1) ** arange(count, device=x.device)
+    vectors = x if x.ndim else x.reshape(1)
+    return vectors.unsqueeze(-1) ** arange(count, device=x.device)
 
 
 @public(method=False)
