@@ -78,6 +78,11 @@ from flambeau.ops.norm import (
     rms_norm,
 )
 from flambeau.ops.pad import pad
+from flambeau.ops.pixels import (
+    channel_shuffle,
+    pixel_shuffle,
+    pixel_unshuffle,
+)
 from flambeau.ops.pool import (
     avg_pool1d,
     avg_pool2d,
@@ -94,10 +99,23 @@ from flambeau.ops.probability_loss import (
     poisson_nll_loss,
 )
 from flambeau.ops.products import bilinear
+from flambeau.ops.resize import (
+    interpolate,
+    upsample,
+    upsample_bilinear,
+    upsample_nearest,
+)
 from flambeau.ops.softmax import gumbel_softmax, log_softmax, softmax, softmin
 from flambeau.ops.trigonometry import tanh
 
 __all__ = [
+    "channel_shuffle",
+    "pixel_shuffle",
+    "pixel_unshuffle",
+    "interpolate",
+    "upsample",
+    "upsample_bilinear",
+    "upsample_nearest",
     "multi_head_attention_forward",
     "adaptive_avg_pool1d",
     "adaptive_avg_pool2d",

@@ -376,3 +376,30 @@ def test_clipping():
         torch.nn.utils.clip_grad_value_(theirs, 0.1)
         for a, b in zip(mine, theirs, strict=True):
             _close(a.grad, b.grad)
+
+
+RESIZED = [
+    ("Upsample", (), {"scale_factor": 1.7, "mode": "bicubic"}, (2, 2, 5, 4)),
+    ("Upsample", ((3, 7),), {"mode": "bilinear"}, (1, 2, 5, 4)),
+    ("Upsample", (), {"scale_factor": (1.5, 2.5), "recompute_scale_factor": True}, (1, 2, 5, 4)),
+    ("Upsample", (4,), {"mode": "trilinear", "align_corners": True}, (1, 2, 3, 5, 4)),
+    ("UpsamplingNearest2d", (), {"scale_factor": 2}, (1, 2, 3, 4)),
+    ("UpsamplingBilinear2d", ((6, 5),), {}, (1, 2, 3, 4)),
+    ("PixelShuffle", (2,), {}, (2, 8, 3, 2)),
+    ("PixelUnshuffle", (3,), {}, (2, 1, 6, 3)),
+    ("ChannelShuffle", (3,), {}, (2, 6, 3)),
+]
+
+
+@pytest.mark.parametrize(("name", "args", "kwargs", "shape"), RESIZED)
+def test_resizing_as_pytorch(name, args, kwargs, shape):
+    ours, theirs = getattr(nn, name)(*args, **kwargs), getattr(torch.nn, name)(*args, **kwargs)
+    assert repr(ours) == repr(theirs)
+    values = numpy.random.default_rng(0).standard_normal(shape).astype(numpy.float32)
+    x = flambeau.tensor(values, requires_grad=True)
+    y = torch.tensor(values, requires_grad=True)
+    found, expected = ours(x), theirs(y)
+    numpy.testing.assert_allclose(found.detach().numpy(), expected.detach().numpy(), atol=5e-6)
+    found.square().sum().backward()
+    expected.square().sum().backward()
+    numpy.testing.assert_allclose(x.grad.numpy(), y.grad.numpy(), atol=1e-5)

@@ -113,6 +113,14 @@ from flambeau.nn.modules.pooling import (
     MaxPool2d,
     MaxPool3d,
 )
+from flambeau.nn.modules.resize import (
+    ChannelShuffle,
+    PixelShuffle,
+    PixelUnshuffle,
+    Upsample,
+    UpsamplingBilinear2d,
+    UpsamplingNearest2d,
+)
 from flambeau.nn.modules.rnn import (
     GRU,
     LSTM,
@@ -148,6 +156,12 @@ from flambeau.nn.modules.transformer import (
 )
 
 __all__ = [
+    "ChannelShuffle",
+    "PixelShuffle",
+    "PixelUnshuffle",
+    "Upsample",
+    "UpsamplingBilinear2d",
+    "UpsamplingNearest2d",
     "MultiheadAttention",
     "Transformer",
     "TransformerDecoder",
