@@ -4,10 +4,12 @@ import flambeau.optim.lr_scheduler as lr_scheduler
 from flambeau.optim.adam import Adam, AdamW
 from flambeau.optim.adam_variants import Adamax, NAdam, RAdam
 from flambeau.optim.adaptive import Adadelta, Adagrad, RMSprop
+from flambeau.optim.lbfgs import LBFGS
 from flambeau.optim.optimizer import Optimizer
 from flambeau.optim.sgd import SGD
 
 __all__ = [
+    "LBFGS",
     "SGD",
     "Adadelta",
     "Adagrad",

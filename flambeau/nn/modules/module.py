@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import importlib
 from collections.abc import Callable
 from typing import Any, Self
 
 from flambeau.graph.dtype import DType, bfloat16, float16, float32, float64
 from flambeau.nn.modules.state import Stateful, _IncompatibleKeys
+from flambeau.ops.creation import empty_like
 from flambeau.schedule import watch
 from flambeau.tensor.device import device
 from flambeau.tensor.tensor import Tensor
@@ -148,6 +150,23 @@ class Module(Stateful):
     def cpu(self) -> Self:
         """Move to the cpu."""
         return self.to("cpu")
+
+    def cuda(self, device: Any = None) -> Self:
+        """Move to CUDA, which is not here: the error says what to use instead."""
+        return self.to("cuda" if device is None else device)
+
+    def to_empty(self, *, device: Any, recurse: bool = True) -> Self:
+        """Parameters and buffers of the same shapes on another device, with no content."""
+        return self._apply(lambda tensor: empty_like(tensor, device=device))
+
+    def share_memory(self) -> Self:
+        """Accepted: see Tensor.share_memory_."""
+        return self._apply(lambda tensor: tensor.share_memory_())
+
+    def compile(self, *args: Any, **kwargs: Any) -> None:
+        """flambeau.compile for this module's calls, in place; arguments as there."""
+        compiled = importlib.import_module("flambeau.capture.compiled").compile  # a layer above
+        self.__dict__["forward"] = compiled(self.forward, *args, **kwargs)
 
     # printing ----------------------------------------------------------------------------------
 

@@ -11,6 +11,7 @@ from flambeau.nn import functional as F  # noqa: N812  # as everyone calls it
 from flambeau.nn import init
 from flambeau.nn.modules.make import empty_parameter
 from flambeau.nn.modules.module import Module
+from flambeau.nn.utils.rnn import PackedSequence, pack_sequence, pad_packed_sequence
 from flambeau.ops.creation import zeros
 from flambeau.ops.recurrent import gru_layer, lstm_layer, plain_layer
 from flambeau.ops.shape import cat, stack
@@ -191,8 +192,10 @@ class RNNBase(Module):
             )
         return given if batched else [each.unsqueeze(1) for each in given]
 
-    def _run(self, input: Tensor, given: Sequence[Tensor] | None, count: int) -> Any:  # noqa: A002  # PyTorch's name
+    def _run(self, input: Any, given: Sequence[Tensor] | None, count: int) -> Any:  # noqa: A002  # PyTorch's name
         """(output, list of `count` last states)."""
+        if isinstance(input, PackedSequence):
+            return self._run_packed(input, given, count)
         self._check_input(input)
         batched = input.ndim == 3
         sequence = input if batched else input.unsqueeze(1)
@@ -203,6 +206,34 @@ class RNNBase(Module):
         if not batched:
             return output.squeeze(1), [each.squeeze(1) for each in last]
         return output.transpose(0, 1) if self.batch_first else output, last
+
+    def _run_packed(
+        self, packed: PackedSequence, given: Sequence[Tensor] | None, count: int
+    ) -> tuple[PackedSequence, list[Tensor]]:
+        """Sequences of one length run together; states are in the order that packing was given."""
+        padded, lengths = pad_packed_sequence(PackedSequence(packed.data, packed.batch_sizes))
+        found = lengths.tolist()
+        states = given
+        if given is not None and packed.sorted_indices is not None:
+            states = [each.index_select(1, packed.sorted_indices) for each in given]
+        outputs, ends = [], []
+        first = 0
+        while first < len(found):
+            length = found[first]
+            behind = first + found.count(length)
+            own = None if states is None else [each[:, first:behind] for each in states]
+            part = padded[:length, first:behind]
+            part = part.transpose(0, 1) if self.batch_first else part
+            output, last = self._run(part, own, count)
+            output = output.transpose(0, 1) if self.batch_first else output
+            outputs += list(output.unbind(1))
+            ends.append(last)
+            first = behind
+        data = pack_sequence(outputs).data
+        final = [cat(list(each), 1) for each in zip(*ends, strict=True)]
+        if packed.unsorted_indices is not None:
+            final = [each.index_select(1, packed.unsorted_indices) for each in final]
+        return PackedSequence(data, *packed[1:]), final
 
     def _layers(self, sequence: Tensor, states: list[Tensor]) -> tuple[Tensor, list[Tensor]]:
         found: list[list[Tensor]] = []
@@ -239,7 +270,7 @@ class RNNBase(Module):
 
 
 class _OneState(RNNBase):
-    def forward(self, input: Tensor, hx: Tensor | None = None) -> tuple[Tensor, Tensor]:  # noqa: A002  # PyTorch's name
+    def forward(self, input: Any, hx: Tensor | None = None) -> tuple[Any, Tensor]:  # noqa: A002  # PyTorch's name
         output, last = self._run(input, None if hx is None else [hx], 1)
         return output, last[0]
 
@@ -286,9 +317,9 @@ class LSTM(RNNBase):
 
     def forward(
         self,
-        input: Tensor,  # noqa: A002  # PyTorch's name
+        input: Any,  # noqa: A002  # PyTorch's name
         hx: tuple[Tensor, Tensor] | None = None,
-    ) -> tuple[Tensor, tuple[Tensor, Tensor]]:
+    ) -> tuple[Any, tuple[Tensor, Tensor]]:
         output, last = self._run(input, hx, 2)
         return output, (last[0], last[1])
 

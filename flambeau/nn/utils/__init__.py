@@ -9,7 +9,10 @@ from flambeau.nn.utils.clip_grad import (
 )
 from flambeau.nn.utils.convert_parameters import parameters_to_vector, vector_to_parameters
 
+from flambeau.nn.utils import rnn  # isort: skip
+
 __all__ = [
+    "rnn",
     "clip_grad_norm",
     "clip_grad_norm_",
     "clip_grad_value_",
