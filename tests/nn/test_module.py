@@ -386,3 +386,16 @@ def test_a_copied_parameter_has_no_gradient():
     tensor = torch.ones(2, requires_grad=True)
     tensor.sum().backward()
     assert copy.deepcopy(tensor).grad.tolist() == [1.0, 1.0]
+
+
+def test_the_old_backward_hook_is_called():
+    layer, seen = nn.Linear(2, 2), []
+    layer.register_backward_hook(lambda module, given, out: seen.append((given, out)))
+    layer(torch.ones(1, 2, requires_grad=True)).sum().backward()
+    assert seen[0][1][0].tolist() == [[1.0, 1.0]]
+
+
+def test_settings_of_attention_are_kept_within_the_block():
+    with torch.backends.cuda.sdp_kernel(enable_flash=False):
+        assert not torch.backends.cuda.flash_sdp_enabled()
+    assert torch.backends.cuda.flash_sdp_enabled()

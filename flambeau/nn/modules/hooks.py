@@ -92,6 +92,14 @@ class Hooked:
         _insert(self._backward_hooks, handle, hook, prepend)
         return handle
 
+    def register_backward_hook(self, hook: Hook) -> RemovableHandle:
+        """register_full_backward_hook, under its old name.
+
+        Where forward is of several operations, PyTorch passes the gradients of the last one's
+        inputs and warns that this will change; these are those of the module's inputs.
+        """
+        return self.register_full_backward_hook(hook)
+
     def __call__(self, *args: Any, **kwargs: Any) -> Any:
         if watch.ACTIVE is not None:
             watch.ACTIVE.module(self)

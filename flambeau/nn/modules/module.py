@@ -157,7 +157,7 @@ class Module(Stateful):
 
     def to_empty(self, *, device: Any, recurse: bool = True) -> Self:
         """Parameters and buffers of the same shapes on another device, with no content."""
-        return self._apply(lambda tensor: empty_like(tensor, device=device))
+        return self._apply(lambda tensor: empty_like(tensor, device=device), recurse)
 
     def share_memory(self) -> Self:
         """Accepted: see Tensor.share_memory_."""
