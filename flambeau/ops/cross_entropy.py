@@ -144,8 +144,10 @@ def _check_classes(input: Tensor, target: Tensor, weight: Tensor | None, ignore_
         raise RuntimeError(f"expected target dtype to be Long or Byte, but got {title(target)}")
     if not shape:
         raise RuntimeError("0-d input: expected (C), (N, C) or (N, C, d1, …)")
-    classes = shape[_axis(len(shape))]
-    check_bounds(target, 0, classes, OUT_OF_BOUNDS, ignored=ignore_index)
+    axis = _axis(len(shape))
+    classes = shape[axis]
+    if wanted == (*shape[:axis], *shape[axis + 1 :]):  # else the sizes are the error
+        check_bounds(target, 0, classes, OUT_OF_BOUNDS, ignored=ignore_index)
     if weight is not None and weight._type.shape != (classes,):
         raise RuntimeError(
             f"weight tensor should be defined either for all {classes} classes or no classes but "

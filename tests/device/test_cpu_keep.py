@@ -36,6 +36,15 @@ def twice(x: Node) -> Node:
     return build.mul(y, build.sub(x, build.expand(total, x.shape)))
 
 
+def moments(x: Node) -> Node:
+    """Two sums in one loop, which share what is kept for a third."""
+    weights = build.exp(x)
+    first = build.reduce("add", weights, (1,))
+    second = build.reduce("add", build.mul(weights, x), (1,))
+    both = build.add(build.expand(first, x.shape), build.expand(second, x.shape))
+    return build.div(weights, both)
+
+
 def program(function: Any, shape: tuple[int, ...], dtype: Any = f32) -> Any:
     source = placeholder(tensor_type(shape, dtype))
     return build_plan(Graph((source,), (function(source),)), CpuDevice().limits)
@@ -47,14 +56,14 @@ def rendered(function: Any, shape: tuple[int, ...]) -> str:
     return Renderer(launch.kernel, TARGET).render("rows").text
 
 
-@pytest.mark.parametrize(("function", "exponentials"), [(softmax, 1), (twice, 1)])
+@pytest.mark.parametrize(("function", "exponentials"), [(softmax, 1), (twice, 1), (moments, 1)])
 def test_a_row_has_each_exponential_once(function: Any, exponentials: int) -> None:
     text = rendered(function, (64, 256))
     # the rounding to a whole power of two is the one subtraction of the magic number
     assert text.count("fsub <16 x float>") == exponentials
 
 
-@pytest.mark.parametrize("function", [softmax, twice])
+@pytest.mark.parametrize("function", [softmax, twice, moments])
 @pytest.mark.parametrize("name", ["float32", "float64", "bfloat16"])
 @pytest.mark.parametrize("columns", [2, 15, 16, 100, 253, 1024, 1030])
 def test_the_same_bits_as_without(monkeypatch: Any, function: Any, name: str, columns: int) -> None:

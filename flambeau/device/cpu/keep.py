@@ -116,11 +116,17 @@ class Keeper:
 
     @contextmanager
     def body(self, statements: Sequence[Statement]) -> Iterator[None]:
-        """Around what is written into a loop in lanes, whose axis is bound."""
+        """Around what is written into a loop in lanes, whose axis is bound.
+
+        Of statements that share the loop, one may leave what another would find: that is computed.
+        """
         plans = [self._plans[each] for each in statements if each in self._plans]
         emitter = self.emitter
+        here = {value for plan in plans for value in plan.left}
         for plan in plans:
             for value, place in plan.found.items():
+                if value in here:
+                    continue
                 kind = vector_type(REGISTER_TYPES[value.dtype.name], emitter.lanes)
                 address = self._address(plan.axis, value, place)
                 name = emitter.let(f"load {kind}, ptr {address}, align 4")
