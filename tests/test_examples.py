@@ -16,6 +16,7 @@ LOWER: dict[str, tuple[str, float]] = {
     "vae": ("--epochs 4", 1.2),
     "gan": ("--epochs 6", 1.3),
     "gcn": ("--nodes 300 --epochs 40", 2.0),
+    "finetune": ("--images 5 --steps 60", 3.0),
     "unet_shapes": ("--steps 50 --side 32", 1.5),
 }
 """Programs that return something that falls."""
