@@ -88,6 +88,38 @@ def test_other_floats(dtype: Any, tolerance: float, causal: bool) -> None:
         np.testing.assert_allclose(found, wanted, rtol=tolerance, atol=tolerance)
 
 
+@pytest.mark.parametrize("causal", [False, True])
+@pytest.mark.parametrize("axis", [-1, -2])
+@pytest.mark.parametrize("which", range(4), ids=["query", "key", "value", "gradient"])
+def test_an_operand_that_is_the_same_along_an_axis(which: int, axis: int, causal: bool) -> None:
+    """No index of such an operand says which axis it is read along."""
+    arrays, given = arrays_of((2,), 330, 330, 8, 8)
+    operands = [*arrays, given]
+    tensors = [torch.tensor(each) for each in operands]
+    first = tensors[which].narrow(axis, 0, 1)
+    operands[which] = np.broadcast_to(first.numpy(), operands[which].shape)
+    tensors[which] = first.expand(tensors[which].shape)
+    leaves = [each.detach().requires_grad_() for each in tensors[:3]]
+    output = attention(*leaves, is_causal=causal)
+    output.backward(tensors[3])
+    exact = formula(operands[:3], operands[3], causal, None, np.float64)
+    for found, wanted in zip([output, *[each.grad for each in leaves]], exact, strict=True):
+        np.testing.assert_allclose(found.detach().numpy(), wanted, rtol=1e-4, atol=1e-4)
+
+
+@pytest.mark.parametrize("causal", [False, True])
+@pytest.mark.parametrize("sizes", [(8, 8), (1, 8), (8, 1), (1, 1)], ids=str)
+def test_the_gradient_of_a_sum(sizes: tuple[int, int], causal: bool) -> None:
+    """The gradient that comes in is a number; depth or width may be 1."""
+    arrays, given = arrays_of((2,), 330, 330, *sizes)
+    tensors = [torch.tensor(each, requires_grad=True) for each in arrays]
+    attention(*tensors, is_causal=causal).sum().backward()
+    _, *exact = formula(arrays, np.ones_like(given), causal, None, np.float64)
+    for tensor, wanted in zip(tensors, exact, strict=True):
+        assert tensor.grad is not None
+        np.testing.assert_allclose(tensor.grad.numpy(), wanted, rtol=1e-4, atol=1e-4)
+
+
 def test_views_of_one_projection() -> None:
     whole, given = sample(2, 70, 3 * 4 * 8), sample(2, 4, 70, 8)
     x = torch.tensor(whole, requires_grad=True)

@@ -410,5 +410,8 @@ class AttendRenderer:
                 self.renderer.statement(each)
             return carried
 
-        self.renderer.vectors(Run((along,), b.lanes, b.lanes), [], body)
+        if along.extent > 1:
+            self.renderer.vectors(Run((along,), b.lanes, b.lanes), [], body)
+        else:
+            self.renderer.nest([along], [], body)
         emitter.close_loop(rows)

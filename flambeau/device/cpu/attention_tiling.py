@@ -12,8 +12,8 @@ from math import prod
 from flambeau.device.cpu.target import Target
 from flambeau.device.cpu.tiling import Tiling, multiplying, side_of
 from flambeau.device.cpu.values import Values
-from flambeau.kernel.ir import Attend, Axis, Fold, Loop
-from flambeau.kernel.tile import Contraction, axes_of
+from flambeau.kernel.ir import Attend, Axis, Fold, Loop, Store
+from flambeau.kernel.tile import Contraction
 
 STEPS = 64
 """Steps of a block, a multiple of all vectors; the sums of longer ones had more error."""
@@ -153,7 +153,7 @@ def _sum(
     """Σ step of factor(step, width) · weight(step, lane); the weights are packed as they are."""
     kind, itemsize, lanes = shape
     weight, factor = fold.value.args
-    width = _width(attend, fold)
+    width = _width(attend, fold, values)
     contraction = Contraction(
         fold, (), (width,), (attend.lanes,), (attend.steps,), factor, weight, ()
     )
@@ -166,8 +166,8 @@ def _sum(
     return contraction, tiling
 
 
-def _width(attend: Attend, fold: Fold) -> Axis:
-    """The axis of the body that a sum's factor has."""
-    used = axes_of([fold.value.args[1]])
-    axes = [axis for loop in attend.body if isinstance(loop, Loop) for axis in loop.axes]
-    return next(axis for axis in axes if axis in used)
+def _width(attend: Attend, fold: Fold, values: Values) -> Axis:
+    """The axis along which a sum is stored; its factor may be the same all along."""
+    loops = [each for each in attend.body if isinstance(each, Loop)]
+    stores = [(loop, each) for loop in loops for each in loop.body if isinstance(each, Store)]
+    return next(loop.axes[0] for loop, each in stores if fold in values.dependencies(each.value))
