@@ -122,6 +122,12 @@ def _mul(node: Node, g: Node) -> Gradients:
     return b.mul(g, b.conj(y)), b.mul(g, b.conj(x))
 
 
+@_rule(op.FMA, "0?1,1?0", "g · y, g · x, g")
+def _fma(node: Node, g: Node) -> Gradients:
+    x, y, _ = node.inputs
+    return b.mul(g, y), b.mul(g, x), g
+
+
 @_rule(op.DIV, "0?1,1", "g / y, -g · x / y²")
 def _div(node: Node, g: Node) -> Gradients:
     x, y = node.inputs

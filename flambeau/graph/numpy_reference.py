@@ -47,6 +47,11 @@ def binary(function: Any) -> Any:
     return run
 
 
+def fma(attrs: Attrs, scalars: Scalars, x: Array, y: Array, z: Array) -> Array:
+    wide = np.float64 if x.itemsize < 8 else np.longdouble
+    return np.asarray(x.astype(wide) * y + z).astype(x.dtype)
+
+
 def part(function: Any) -> Any:
     def run(attrs: Attrs, scalars: Scalars, x: Array) -> Array:
         return np.asarray(function(x))

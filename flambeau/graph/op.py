@@ -235,6 +235,16 @@ MUL = _add(
     _binary(np.multiply),
     "x · y",
 )
+FMA = _add(
+    "FMA",
+    "elementwise",
+    3,
+    "",
+    shapes.elementwise,
+    shapes.floating,
+    reference.fma,
+    "x · y + z, rounded once where the processor can",
+)
 DIV = _add(
     "DIV",
     "elementwise",

@@ -23,6 +23,7 @@ from flambeau.ops.polynomials import (
     ERFC_ROOT,
     EXPM1,
     evaluate,
+    fma,
 )
 from flambeau.ops.promote import elementwise, result_dtype
 from flambeau.ops.publish import public
@@ -70,7 +71,7 @@ def exp2(input: Tensor) -> Any:
 @fused(saves="result", gradient=lambda y, g: g * (y + 1))
 def _expm1(x: Any) -> Any:
     near = where(x.abs() < 0.5, x, 0.0)
-    return where(x.abs() < 0.5, near + near * (near * evaluate(EXPM1, near)), exp(x) - 1)
+    return where(x.abs() < 0.5, fma(near, near * evaluate(EXPM1, near), near), exp(x) - 1)
 
 
 @public(inplace=True)
@@ -279,9 +280,9 @@ def _erf(x: Any) -> Any:
         tail = 1 - t * evaluate(ERFC, t) * exp(-size * size)
         return where(size < 1, _center(where(size < 1, x, 0.0)), where(x < 0, -tail, tail))
     size = where(size > ERF_IS_ONE, ERF_IS_ONE, size)  # NaN stays
-    near = x + x * evaluate(ERF_NEAR, size * size)
+    near = fma(x, evaluate(ERF_NEAR, size * size), x)
     root = evaluate(ERFC_ROOT, size - 2.25)
-    far = 1 - root * root
+    far = fma(-root, root, 1)
     return where(size < 1, near, where(x < 0, -far, far))
 
 

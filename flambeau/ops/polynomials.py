@@ -10,6 +10,10 @@ from __future__ import annotations
 from typing import Any
 
 from flambeau.graph import dtype as dtypes
+from flambeau.graph import op
+from flambeau.ops.promote import as_node
+from flambeau.tensor.record import record
+from flambeau.tensor.tensor import Tensor
 
 Coefficients = tuple[float, ...]
 
@@ -254,16 +258,22 @@ ERFC_ROOT: tuple[Coefficients, Coefficients] = (  # √erfc x in x - 2.25, 1 ≤
 """So that erf needs no exponential function and no division; float32 only, as ERF_NEAR."""
 
 
+def fma(x: Any, y: Any, z: Any) -> Any:
+    """x · y + z, rounded once; one of them is a tensor of floats, the others may be numbers."""
+    dtype = next(each.dtype for each in (x, y, z) if isinstance(each, Tensor))
+    return record(op.FMA, [as_node(each, dtype) for each in (x, y, z)])
+
+
 def evaluate(table: tuple[Coefficients, Coefficients], x: Any) -> Any:
     """The polynomial of x's precision at x, by Horner's rule."""
     coefficients = table[x.dtype is dtypes.float64]
     result: Any = coefficients[-1]
     for each in coefficients[-2::-1]:
-        result = result * x + each
+        result = fma(result, x, each)
     return result
 
 
 def odd(table: tuple[Coefficients, Coefficients], x: Any) -> Any:
     """x + x³ · polynomial of x²: relatively accurate down to zero."""
     square = x * x
-    return x + x * (square * evaluate(table, square))
+    return fma(x, square * evaluate(table, square), x)

@@ -71,6 +71,7 @@ DIFFERENTIABLE: dict[Primitive, list[tuple[Function, tuple[tuple[int, ...], ...]
     op.CAST: [(lambda x: record(op.CAST, (x * 2,), (dtypes.float64,)), ((3,),))],
     op.ADD: [(bare(op.ADD), ((2, 3), (3,)))],
     op.MUL: [(bare(op.MUL), ((2, 3), (2, 1))), (lambda x: x * x, ((3,),))],
+    op.FMA: [(bare(op.FMA), ((2, 3), (2, 1), (3,)))],
     op.DIV: [(bare(op.DIV), ((2, 3), (3,)))],
     op.MOD: [(lambda x, y: record(op.MOD, (x * 3, y)), ((4,), (4,)))],
     op.MAX: [(bare(op.MAX), ((2, 3), (3,)))],

@@ -124,6 +124,16 @@ def test_floating_arithmetic_with_special_values(device: Any, name: str, op: str
     np.testing.assert_array_equal(got.astype(float), expected.astype(float))
 
 
+def test_a_sum_with_a_product_is_rounded_once(device: Any) -> None:
+    tiny = 2.0**-12
+    x, y, z = (np.array([each], np.float32) for each in (1 + tiny, 1 - tiny, -1))
+    a = Axis(1)
+    value = ir.apply("FMA", *[ir.load(number, f32, ir.axis(a)) for number in range(3)])
+    body = (Store(3, ir.axis(a), value),)
+    (result,) = run_kernel(device, (a,), body, [x, y, z, np.empty(1, np.float32)], {3})
+    assert result.item() == (-(tiny**2) if device.compiler.target.fused else 0)
+
+
 INTEGER_OPS = {
     "MUL": np.multiply,
     "MAX": np.maximum,

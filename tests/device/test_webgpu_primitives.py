@@ -121,6 +121,11 @@ def test_binary(
     check(device, lambda a, b: node(op.PRIMITIVES[name], (a, b)), special(*first), y)
 
 
+def test_multiply_and_add(device: WebGpuDevice) -> None:
+    arrays = [floats(*shape, seed=seed) for seed, shape in enumerate([(3, 1), (4,), (2, 1, 4)])]
+    check(device, lambda a, b, c: node(op.FMA, (a, b, c)), *arrays)
+
+
 @pytest.mark.parametrize("name", ["IDIV", "MOD", "AND", "OR", "XOR", "SHL", "SHR"])
 @pytest.mark.parametrize("dtype", ["int64", "int32", "uint8"])
 def test_integers(device: WebGpuDevice, name: str, dtype: str) -> None:

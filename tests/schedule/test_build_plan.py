@@ -36,6 +36,12 @@ def test_binary_broadcast(name, dtype):
     check(node(op.PRIMITIVES[name], (buffer(3, 1, dtype=dtype), buffer(2, 1, 4, dtype=dtype))))
 
 
+@pytest.mark.parametrize("dtype", FLOATS, ids=repr)
+def test_multiply_and_add(dtype):
+    shapes = (3, 1), (4,), (2, 1, 4)
+    check(node(op.FMA, tuple(buffer(*each, dtype=dtype) for each in shapes)))
+
+
 @pytest.mark.parametrize("dtype", [*INTEGERS, d.bool_], ids=repr)
 @pytest.mark.parametrize("name", ["ADD", "MUL", "MAX", "LT", "EQ", "AND", "OR", "XOR"])
 def test_integer_binary(name, dtype):

@@ -93,6 +93,10 @@ def _divide(v: Lanes, x: str, y: str) -> str:
     return v.rounded(v.op("fdiv", x, y))
 
 
+def _fma(v: Lanes, x: str, y: str, z: str) -> str:
+    return v.rounded(v.emitter.fma(v.kind, v.lanes, x, y, z))
+
+
 def _less(v: Lanes, x: str, y: str) -> str:
     if v.dtype.is_floating_point:
         return v.op("fcmp olt", x, y)
@@ -165,6 +169,7 @@ RULES: dict[str, Rule] = {
     "FLOOR": _unary("floor"),
     "ADD": _arithmetic("fadd", "add", "or"),
     "MUL": _arithmetic("fmul", "mul", "and"),
+    "FMA": _fma,
     "DIV": _divide,
     "MAX": maximum,
     "LT": _less,

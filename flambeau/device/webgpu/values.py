@@ -171,8 +171,8 @@ class Expressions:
         }
         if op in signs:
             return f"{args[0]} {signs[op]} {args[1]}"
-        if op == "FLOOR":
-            return f"floor({args[0]})"
+        if op in ("FLOOR", "FMA"):
+            return f"{op.lower()}({', '.join(args)})"
         return self.call(functions[op], *args)
 
     def _bool_op(self, op: str, dtype: DType, args: list[str]) -> str:
