@@ -51,6 +51,7 @@ _MODES = (
 )
 _MODULES = frozenset(
     {
+        "ao",
         "accelerator",
         "amp",
         "backends",
@@ -64,6 +65,7 @@ _MODULES = frozenset(
         "fx",
         "hub",
         "jit",
+        "library",
         "linalg",
         "mps",
         "multiprocessing",
@@ -78,12 +80,16 @@ _MODULES = frozenset(
         "special",
         "storage",
         "testing",
+        "types",
         "utils",
         "version",
         "xpu",
     }
 )
 """Modules that are imported when they are first asked for."""
+
+_PRIVATE = frozenset({"_C", "_custom_ops", "_dynamo"})
+"""Modules of that kind which are PyTorch's own affair, though libraries reach for them."""
 
 _LATER = {
     "compile": "flambeau.capture.compiled",
@@ -121,6 +127,10 @@ _LATER |= dict.fromkeys(
     "flambeau.amp.autocast_mode",
 )
 _LATER |= dict.fromkeys(("get_dropout_stream", "set_dropout_stream"), "flambeau.ops.dropout")
+_LATER |= dict.fromkeys(
+    ("_check", "_check_index", "_check_not_implemented", "_check_type", "_check_value"),
+    "flambeau.runtime",
+)
 _LATER |= {"autocast": "flambeau.amp", "OutOfMemoryError": "flambeau.cuda"}
 _LATER |= _later.FUNCTIONS
 """Functions that are imported when they are first asked for, and where they are."""
@@ -199,7 +209,7 @@ __all__ = sorted(
 
 def __getattr__(name: str) -> Any:
     """What is imported late; for a name that does not exist, an error that says what is near."""
-    if name in _MODULES:
+    if name in _MODULES or name in _PRIVATE:
         return importlib.import_module(f"{__name__}.{name}")
     if name in _LATER:
         value = getattr(importlib.import_module(_LATER[name]), name)

@@ -14,9 +14,10 @@ import difflib
 import dis
 import importlib
 import sys
-from collections.abc import Sequence
-from importlib.abc import Loader, MetaPathFinder
+from collections.abc import Iterator, Sequence
+from importlib.abc import Loader
 from importlib.machinery import ModuleSpec
+from importlib.metadata import Distribution, DistributionFinder
 from pathlib import Path
 from types import FrameType, ModuleType
 from typing import Any
@@ -47,7 +48,7 @@ def install() -> None:
     flambeau.__version__ = flambeau.version.__version__ = full  # type: ignore[attr-defined]
 
 
-class _Finder(MetaPathFinder):
+class _Finder(DistributionFinder):
     """Finds torch.x.y as flambeau.x.y."""
 
     def find_spec(
@@ -63,6 +64,27 @@ class _Finder(MetaPathFinder):
                 raise  # the module is there, and imports something that is not installed
             raise ModuleNotFoundError(_missing_module(fullname), name=fullname) from None
         return ModuleSpec(fullname, _Loader(module), is_package=hasattr(module, "__path__"))
+
+    def find_distributions(
+        self, context: DistributionFinder.Context | None = None
+    ) -> Iterator[Distribution]:
+        """torch's metadata, for libraries that ask importlib.metadata for its version."""
+        if context is None or context.name in (None, "torch"):
+            yield _Torch()
+
+
+class _Torch(Distribution):
+    """What importlib.metadata says of torch."""
+
+    def read_text(self, filename: str) -> str | None:
+        """The metadata; there are no other files."""
+        if filename != "METADATA":
+            return None
+        return f"Metadata-Version: 2.1\nName: torch\nVersion: {flambeau.version.__version__}\n"
+
+    def locate_file(self, path: Any) -> Path:
+        """Where a file of torch would lie: beside Flambeau's."""
+        return Path(flambeau.__path__[0], path)
 
 
 class _Loader(Loader):

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Any
 
 from flambeau.device import base
@@ -19,6 +20,25 @@ __all__ = [
 def _assert(condition: Any, message: str) -> None:
     """assert of a condition, a tensor or a bool. AssertionError with this message."""
     assert condition, message
+
+
+def _checking(name: str, error: type[Exception]) -> Callable[..., None]:
+    def check(cond: Any, message: Callable[[], object] | None = None) -> None:
+        if not isinstance(cond, bool):
+            raise TypeError(f"{name}: cond must be a bool, but got {type(cond).__name__}")
+        if not cond:
+            raise error(str(message()) if message is not None else "Expected cond to be True")
+
+    check.__name__ = name
+    check.__doc__ = f"Raises {error.__name__} with what `message` returns unless `cond` is True."
+    return check
+
+
+_check = _checking("_check", RuntimeError)
+_check_index = _checking("_check_index", IndexError)
+_check_value = _checking("_check_value", ValueError)
+_check_type = _checking("_check_type", TypeError)
+_check_not_implemented = _checking("_check_not_implemented", NotImplementedError)
 
 
 def _threads() -> Any:

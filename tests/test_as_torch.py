@@ -94,3 +94,39 @@ def test_run_without_such_a_file(tmp_path: Path) -> None:
     done = run("-m", "flambeau", "run", str(tmp_path / "none.py"))
     assert done.returncode == 2
     assert "there is no file" in done.stderr
+
+
+MODULES_OF_LIBRARIES = [
+    "torch._C",
+    "torch._custom_ops",
+    "torch._dynamo.eval_frame",
+    "torch._dynamo.utils",
+    "torch.ao.quantization",
+    "torch.backends.cudnn",
+    "torch.backends.mps",
+    "torch.distributed.constants",
+    "torch.jit.annotations",
+    "torch.library",
+    "torch.nn.modules.instancenorm",
+    "torch.nn.quantized",
+    "torch.onnx.symbolic_helper",
+    "torch.onnx.symbolic_opset11",
+    "torch.types",
+    "torch.utils.model_zoo",
+]
+
+
+def test_modules_that_libraries_import_are_there() -> None:
+    done = code("\n".join(f"import {each}" for each in MODULES_OF_LIBRARIES))
+    assert done.returncode == 0, done.stderr
+
+
+def test_the_version_that_libraries_look_up() -> None:
+    done = code(
+        "from importlib import metadata\n"
+        "import torch\n"
+        "assert metadata.version('torch') == torch.__version__\n"
+        "assert [each for each in metadata.distributions() if each.name == 'torch']\n"
+        "print(metadata.metadata('torch')['Name'])"
+    )
+    assert done.stdout == "torch\n", done.stderr

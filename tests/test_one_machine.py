@@ -180,3 +180,55 @@ def test_make_tensor() -> None:
         3, 4, dtype=torch.float32, device="cpu", noncontiguous=True, requires_grad=True
     )
     assert strided.shape == (3, 4) and not strided.is_contiguous() and strided.requires_grad
+
+
+def test_devices_of_other_machines_can_be_named_and_not_used() -> None:
+    device = torch.device("cuda:1")
+    assert (device.type, device.index, str(device)) == ("cuda", 1, "cuda:1")
+    assert torch.zeros(1).device != torch.device("mps")
+    for use in (
+        lambda: torch.zeros(1, device=device),
+        lambda: torch.zeros(1).to("cuda"),
+        lambda: torch.nn.Linear(1, 1).to(device),
+        lambda: torch.set_default_device("mps"),
+        lambda: torch.device("cuda").__enter__(),
+    ):
+        with pytest.raises(AssertionError, match=r"not compiled with .* device 'webgpu'"):
+            use()
+    with pytest.raises(RuntimeError, match="at start of device string: nowhere"):
+        torch.device("nowhere")
+
+
+def test_settings_of_backends_are_kept() -> None:
+    import flambeau.backends.cudnn as cudnn
+
+    assert cudnn is torch.backends.cudnn
+    assert not cudnn.is_available() and cudnn.version() is None
+    cudnn.benchmark = True
+    with cudnn.flags(benchmark=False):
+        assert not torch.backends.cudnn.benchmark
+    assert torch.backends.cudnn.benchmark
+    cudnn.benchmark = False
+    assert not torch.backends.mps.is_available() and not torch.backends.mps.is_built()
+    assert torch.backends.cpu.get_cpu_capability() in ("DEFAULT", "AVX2", "AVX512")
+
+
+def test_checks() -> None:
+    torch._check(True)
+    with pytest.raises(ValueError, match="five"):
+        torch._check_value(False, lambda: "five")
+    with pytest.raises(TypeError, match="cond must be a bool"):
+        torch._check(1)
+
+
+def test_marks_for_quantisation_leave_floats() -> None:
+    from flambeau.ao.quantization import DeQuantStub, QuantStub
+
+    x = torch.tensor([1.0, -2.0])
+    assert DeQuantStub()(QuantStub()(x)) is x
+    module = torch.nn.quantized.FloatFunctional()
+    assert module.add_relu(x, x).tolist() == [2.0, 0.0]
+    assert module.mul_scalar(x, 2).tolist() == [2.0, -4.0]
+    assert module.cat([x, x]).shape == (4,)
+    with pytest.raises(RuntimeError, match="forward"):
+        module(x)

@@ -32,6 +32,9 @@ class ReduceOp(enum.Enum):
     BXOR = 7
 
 
+ReduceOp.RedOpType = ReduceOp  # type: ignore[attr-defined]  # PyTorch's name of the plain operations
+
+
 class Backend(str):
     """The name of what carries messages. None is needed here."""
 

@@ -29,6 +29,7 @@ __all__ = [
     "optimize_for_inference",
     "save",
     "script",
+    "script_if_tracing",
     "script_method",
     "trace",
     "trace_module",
@@ -92,6 +93,15 @@ def optimize_for_inference(mod: _T, *arguments: Any, **options: Any) -> _T:
 def export(fn: _T) -> _T:
     """`fn` itself."""
     return fn
+
+
+@stand_in("returns its argument")
+def script_if_tracing(fn: _T) -> _T:
+    """`fn` itself."""
+    return fn
+
+
+_script_if_tracing = script_if_tracing
 
 
 @stand_in("returns its argument")

@@ -11,7 +11,7 @@ __all__ = ["Buffer", "Parameter", "functional", "init", "modules", "utils"]
 __all__ += modules.__all__
 
 _LATER = {"DataParallel": "flambeau.nn.parallel"}
-_MODULES = ("attention", "parallel")
+_MODULES = ("attention", "parallel", "quantized")
 
 
 def __getattr__(name: str) -> Any:

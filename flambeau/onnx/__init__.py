@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
-__all__ = ["is_in_onnx_export"]
+from flambeau.onnx.symbolic_helper import register_custom_op_symbolic
+
+__all__ = ["is_in_onnx_export", "register_custom_op_symbolic"]
 
 
 def is_in_onnx_export() -> bool:

@@ -8,6 +8,7 @@ from typing import Any
 
 import numpy
 
+from flambeau.autograd.mode import STATE
 from flambeau.graph import dtype as dtypes
 from flambeau.graph import op
 from flambeau.graph.dtype import DType
@@ -53,7 +54,7 @@ def _numpy(self: Tensor, *, force: bool = False) -> Any:
     """
     if force:
         return numpy.array(self.detach()._to_numpy())
-    if self.requires_grad:
+    if self.requires_grad and STATE.enabled:
         raise RuntimeError(
             "Can't call numpy() on Tensor that requires grad. Use tensor.detach().numpy() instead."
         )

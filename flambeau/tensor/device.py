@@ -10,11 +10,18 @@ from flambeau.device import base as devices
 from flambeau.graph import dtype as dtypes
 from flambeau.graph.dtype import DType
 
+ELSEWHERE = frozenset(
+    {"cuda", "hip", "hpu", "ipu", "meta", "mps", "mtia", "privateuseone", "ve", "vulkan", "xla"}
+    | {"xpu"}
+)
+"""PyTorch's device types that can be named and compared, and not used."""
+
 
 class device:  # noqa: N801  # PyTorch's name
     """Where a tensor lives: a type ("cpu", "webgpu", "reference") and an index (0 or None).
 
-    Raises RuntimeError where there is no such device type. Also a context manager: inside, it is
+    PyTorch's other types ("cuda", "mps", …) can be named; using one is the error. Raises
+    RuntimeError where there is no such device type. Also a context manager: inside, it is
     the default device.
     """
 
@@ -35,11 +42,12 @@ class device:  # noqa: N801  # PyTorch's name
                 )
             index = int(number)
         if name not in devices.names():
-            raise RuntimeError(
-                f"Expected one of {', '.join(devices.names())} device type at start of device "
-                f"string: {name}"
-            )
-        if index not in (None, 0):
+            if name not in ELSEWHERE:
+                raise RuntimeError(
+                    f"Expected one of {', '.join(devices.names())} device type at start of device "
+                    f"string: {name}"
+                )
+        elif index not in (None, 0):
             raise RuntimeError(f"device {name} has one unit, index 0; got index {index}")
         self.type = sys.intern(name)  # Nodes compare devices with `is`
         self.index = index
@@ -63,7 +71,7 @@ class device:  # noqa: N801  # PyTorch's name
 
     def __enter__(self) -> device:
         self._outer.append(_default.device)
-        _default.device = self.type
+        _default.device = resolve(self)
         return self
 
     def __exit__(self, *error: object) -> None:
@@ -89,18 +97,24 @@ def device_of(name: str) -> device:
 
 def default_device_name() -> str:
     if _default.device is None:
-        _default.device = device(config.DEVICE).type
+        _default.device = resolve(device(config.DEVICE))
     return _default.device
 
 
 def resolve(of: Any) -> str:
     """The device name for a `device=` argument; None is the default device.
 
-    Raises RuntimeError where the device cannot run here: at this call, not when it is computed.
+    Raises RuntimeError where the device cannot run here, and AssertionError, as PyTorch, for
+    those of other machines: at this call, not when it is computed.
     """
     if of is None:
         return default_device_name()
     name = of.type if isinstance(of, device) else device(of).type
+    if name in ELSEWHERE:
+        raise AssertionError(
+            f"Torch not compiled with {name.upper()} enabled: Flambeau uses GPUs through WebGPU, "
+            f"device 'webgpu'; the devices are {', '.join(devices.names())}"
+        )
     devices.get(name)
     return name
 

@@ -1,0 +1,4 @@
+"""torch.backends.quantized. There are no quantised tensors."""
+
+engine = "none"
+supported_engines: list[str] = []

@@ -1,0 +1,1 @@
+"""Symbolic functions of PyTorch's old exporter: none. Libraries import the module."""
