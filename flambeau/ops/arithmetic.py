@@ -294,6 +294,7 @@ operator("add", plus)
 operator("sub", minus)
 operator("mul", times)
 operator("truediv", over)
+Tensor.__rdiv__ = Tensor.__rtruediv__  # type: ignore[attr-defined]  # Python 2's name, which PyTorch has
 operator("floordiv", floor_divide)
 operator("mod", remainder)
 Tensor.__neg__ = neg  # type: ignore[method-assign, assignment]  # operators come from here

@@ -9,8 +9,8 @@ from typing import Any
 import numpy
 
 from flambeau.autograd.mode import STATE
+from flambeau.graph import build, op
 from flambeau.graph import dtype as dtypes
-from flambeau.graph import op
 from flambeau.graph.dtype import DType
 from flambeau.ops.axes import DTYPE_TITLES
 from flambeau.ops.promote import number_node
@@ -18,7 +18,7 @@ from flambeau.ops.publish import publish, write
 from flambeau.tensor.attach import method
 from flambeau.tensor.device import device as Device  # noqa: N812  # the class
 from flambeau.tensor.device import resolve
-from flambeau.tensor.record import copied, record
+from flambeau.tensor.record import copied, derive, record
 from flambeau.tensor.tensor import Tensor
 
 HOST = frozenset({"cpu", "reference"})
@@ -322,7 +322,16 @@ def fill_(self: Tensor, value: Any) -> Tensor:
     constant = number_node(value, self._type.dtype)
     where = self._storage.node.device
     filled = record(op.EXPAND, (constant,), (self._type.shape,), device=where)
-    return write(self, filled)
+    return write(self, instead_of(self, filled))
+
+
+def instead_of(input: Tensor, value: Tensor) -> Tensor:
+    """`value`, which does not depend on `input`, of the same type: its gradient there is zeros."""
+    if not (STATE.enabled and input.requires_grad):
+        return value
+    never = derive(op.EXPAND, (build.constant(False, dtypes.bool_),), (input._type.shape,))
+    made: Tensor = record(op.WHERE, (never, input, value))
+    return made
 
 
 def check_fits(value: Any, dtype: DType) -> None:

@@ -28,11 +28,13 @@ FUNCTIONS |= dict.fromkeys(
         "cholesky_solve",
         "cross",
         "det",
+        "geqrf",
         "inverse",
         "lu",
         "lu_solve",
         "lu_unpack",
         "orgqr",
+        "ormqr",
         "pca_lowrank",
         "pinverse",
         "qr",
@@ -58,7 +60,13 @@ _NAMES = "flambeau.ops.arrays.names"
 _STATISTICS = "flambeau.ops.arrays.statistics"
 
 _SHARED: dict[str, tuple[str, ...]] = {
-    _NAMES: ("is_same_size",),
+    _NAMES: (
+        "is_same_size",
+        "narrow_copy",
+        "unsafe_chunk",
+        "unsafe_split",
+        "unsafe_split_with_sizes",
+    ),
     _COUNTING: ("bincount", "histc", "histogram", "mode"),
     _LAYOUT: (
         "as_strided",
@@ -89,30 +97,44 @@ _SHARED: dict[str, tuple[str, ...]] = {
 """Names that torch and Tensor share, by module."""
 
 _FUNCTIONS_ONLY: dict[str, tuple[str, ...]] = {
-    _COUNTING: ("combinations", "isin", "unravel_index"),
+    _COUNTING: ("combinations", "histogramdd", "isin", "unravel_index"),
     _LAYOUT: ("empty_strided",),
     _NAMES: (
         "_assert",
+        "alias_copy",
+        "as_strided_copy",
+        "constant_pad_nd",
         "detach_copy",
+        "diagonal_copy",
+        "empty_permuted",
         "expand_copy",
         "fill",
         "permute_copy",
         "range",
+        "select_copy",
+        "split_copy",
+        "split_with_sizes_copy",
         "squeeze_copy",
         "t_copy",
         "transpose_copy",
         "typename",
+        "unbind_copy",
+        "unfold_copy",
         "unsqueeze_copy",
         "view_copy",
     ),
     _STATISTICS: ("cumulative_trapezoid", "gradient"),
 }
+_FUNCTIONS_ONLY["flambeau.ops.arrays.native_norm"] = (
+    "native_batch_norm",
+    "native_group_norm",
+    "native_layer_norm",
+)
 _METHODS_ONLY: dict[str, tuple[str, ...]] = {
     _LAYOUT: (
         "apply_",
         "index_reduce_",
         "map_",
-        "narrow_copy",
         "new_empty_strided",
         "nextafter_",
         "put_",

@@ -206,7 +206,7 @@ def _norm_of(x: Tensor, order: float, axes: Axes, keepdim: bool) -> Any:
     if order == -float("inf"):
         return amin(x.abs(), axes, keepdim)
     if order == 0:
-        return sum_over((x != 0).to(x.dtype), axes, keepdim)
+        return sum_over(where(x != 0, 1.0, x * 0), axes, keepdim)  # its gradient is 0
     if order == 1:
         return sum_over(x.abs(), axes, keepdim)
     return record(_norm, (x, number_node(order, x.dtype)), (axes, keepdim))

@@ -20,6 +20,7 @@ from flambeau.ops.publish import public
 from flambeau.ops.return_types import mode_, named
 from flambeau.tensor.tensor import Tensor
 
+histogramdd_ = named("histogramdd", "hist bin_edges")
 histogram_ = named("histogram", "hist bin_edges")
 
 
@@ -49,12 +50,12 @@ def bincount(input: Tensor, weights: Tensor | None = None, minlength: int = 0) -
 # histograms -------------------------------------------------------------------------------------
 
 
-def _range(values: Any, low: float, high: float) -> tuple[float, float]:
-    """The range, of the data where none is given, and widened where it is one point."""
+def _range(values: Any, low: float, high: float, margin: float) -> tuple[float, float]:
+    """The range, of the data where none is given, and widened by `margin` where it is one point."""
     if low == high and values.size:
         low, high = float(values.min()), float(values.max())
     if low == high:
-        low, high = low - 1, high + 1
+        low, high = low - margin, high + margin
     if not (math.isfinite(low) and math.isfinite(high)):
         raise RuntimeError(f"torch.histc: range of [{low}, {high}] is not finite")
     return low, high
@@ -63,7 +64,7 @@ def _range(values: Any, low: float, high: float) -> tuple[float, float]:
 @host_function("histc")
 def _histc(values: Any, bins: int, low: float, high: float) -> Any:
     """Counts in bins of equal width; the last one holds its upper end."""
-    low, high = _range(values, low, high)
+    low, high = _range(values, low, high, 1.0)
     inside = values[(values >= low) & (values <= high)]
     kind = values.dtype.type
     width = kind(high) - kind(low) if values.dtype.kind == "f" else high - low
@@ -85,16 +86,20 @@ def histc(input: Tensor, bins: int = 100, min: float = 0, max: float = 0) -> Ten
     return found
 
 
+def _edges(values: Any, bins: int, low: float, high: float) -> Any:
+    """Those of bins of equal width; of no data from 0 to 1."""
+    if low == high and not values.size:
+        low, high = 0.0, 1.0
+    low, high = _range(values, low, high, 0.5)
+    return numpy.linspace(low, high, bins + 1, dtype=values.dtype)
+
+
 @host_function("histogram")
 def _histogram(values: Any, *others: Any) -> tuple[Any, Any]:
     """(counts or densities, edges)"""
     *arrays, bins, low, high, density, weighted = others
     weights = arrays.pop().reshape(-1) if weighted else None
-    if arrays:
-        edges = arrays[0]
-    else:
-        low, high = _range(values, low, high)
-        edges = numpy.linspace(low, high, bins + 1, dtype=values.dtype)
+    edges = arrays[0] if arrays else _edges(values, bins, low, high)
     flat = values.reshape(-1)
     inside = (flat >= edges[0]) & (flat <= edges[-1])
     places = numpy.searchsorted(edges, flat[inside], "right") - 1
@@ -139,6 +144,60 @@ def histogram(
     dtype = input._type.dtype
     attrs = (count, low, high, bool(density), weight is not None)
     return histogram_(*_histogram(tensors, attrs, [((count,), dtype), ((count + 1,), dtype)]))
+
+
+@host_function("histogramdd")
+def _histogramdd(points: Any, *others: Any) -> Any:
+    """Counts (or densities) in boxes between the edges of each dimension."""
+    *arrays, density, weighted = others
+    weights = arrays.pop().reshape(-1) if weighted else None
+    rows = points.reshape(-1, points.shape[-1])
+    found, _ = numpy.histogramdd(rows, arrays, weights=weights, density=density)
+    return found.astype(points.dtype)
+
+
+@public(method=False, out=False)
+def histogramdd(
+    input: Tensor,
+    bins: Any,
+    range: Sequence[float] | None = None,
+    weight: Tensor | None = None,
+    density: bool = False,
+) -> Any:
+    """(hist, bin_edges): how many points, rows of the last dimension, lie in each box.
+
+    bins    how many along each dimension (one number: the same for all), or tensors of edges
+    range   two numbers for each dimension, by default of the data
+    Runs on the host; the values are read where the range is that of the data.
+    """
+    if input.ndim < 2 or not input._type.dtype.is_floating_point:
+        raise RuntimeError(
+            "torch.histogramdd: input tensor should have at least 2 dimensions and a floating "
+            f"dtype, got {list(input.shape)} of {input.dtype}"
+        )
+    count = input._type.shape[-1]
+    each_bins = [bins] * count if isinstance(bins, int) else list(bins)
+    if len(each_bins) != count:
+        raise RuntimeError(
+            f"histogramdd: expected {count} sequences of bins for {count}-dimensional points, got "
+            f"{len(each_bins)}"
+        )
+    edges: list[Any]
+    if isinstance(each_bins[0], Tensor):
+        edges = each_bins
+    else:
+        columns = input.detach()._to_numpy().reshape(-1, count)
+        limits = list(range) if range is not None else [0.0] * (2 * count)
+        made = [
+            _edges(columns[:, place], number, *limits[2 * place : 2 * place + 2])
+            for place, number in enumerate(each_bins)
+        ]
+        edges = [Tensor._from_numpy(each, input.device.type) for each in made]
+    given = [input, *edges, *([] if weight is None else [weight])]
+    shape = tuple([each._type.size - 1 for each in edges])
+    attrs = (bool(density), weight is not None)
+    (found,) = _histogramdd(given, attrs, [(shape, input._type.dtype)])
+    return histogramdd_(found, tuple(edges))
 
 
 # membership -------------------------------------------------------------------------------------

@@ -10,9 +10,10 @@ import numpy
 
 from flambeau.graph.dtype import DType, float32, float64, int32, int64
 from flambeau.ops.axes import axis_of, integers, title, varargs
+from flambeau.ops.convert import instead_of
 from flambeau.ops.creation import device_like, zeros
 from flambeau.ops.gather import scatter_reduce, take_flat
-from flambeau.ops.host import host_function
+from flambeau.ops.host import differentiable, host_function
 from flambeau.ops.parts import tensor_split
 from flambeau.ops.places import put_places
 from flambeau.ops.promote import floating, result_dtype
@@ -149,6 +150,8 @@ def sum_to_size(self: Tensor, *size: Any) -> Tensor:
     if lead < 0 or any(n not in (1, m) for n, m in zip(shape, own[lead:], strict=True)):
         raise RuntimeError(f"size {list(shape)} is not expandable to size {list(own)}.")
     axes = [*range(lead), *[lead + at for at, n in enumerate(shape) if n == 1 != own[lead + at]]]
+    if not shape:
+        return self.sum()
     found = self.sum(axes, True) if axes else self
     return found.reshape(shape)
 
@@ -177,7 +180,10 @@ def slice_scatter(
     copy = input.clone()
     axis = axis_of(dim, input.ndim)
     index = (*[slice(None)] * axis, slice(start, end, step))
-    copy[index] = _of_shape(src, copy[index])
+    part = _of_shape(src, copy[index])
+    if part._type.shape == copy._type.shape:
+        return instead_of(input, part.to(copy.dtype).clone())
+    copy[index] = part
     return copy
 
 
@@ -303,9 +309,29 @@ def _pairwise(name: str, function: Any, doc: str, inplace: bool = True) -> Any:
 
 gcd = _pairwise("gcd", numpy.gcd, "The greatest common divisors of integers. Runs on the host.")
 lcm = _pairwise("lcm", numpy.lcm, "The least common multiples of integers. Runs on the host.")
-nextafter = _pairwise(
-    "nextafter", numpy.nextafter, "The next number from input towards other. Runs on the host."
-)
+
+
+@host_function("nextafter")
+def _host_next(x: Any, y: Any) -> Any:
+    """The next numbers."""
+    return numpy.nextafter(x, y)
+
+
+def _next_gradient(arguments: Any, results: Any, gradients: Any) -> Any:
+    g = gradients[0]
+    return (None, None) if g is None else (g, g * 0)
+
+
+@differentiable(_next_gradient)
+def _next(input: Tensor, other: Tensor) -> Any:
+    return _host_next([input, other], (), [(input._type.shape, input._type.dtype)])[0]
+
+
+@public(inplace=True)
+def nextafter(input: Tensor, other: Tensor) -> Any:
+    """The next number from input towards other. Runs on the host."""
+    dtype = result_dtype((input, other))
+    return _next(*broadcast_tensors(input.to(dtype), other.to(dtype)))
 
 
 @public(inplace=True)
@@ -354,12 +380,6 @@ def map_(self: Tensor, tensor: Tensor, callable: Callable[[Any, Any], Any]) -> T
     )
     values = [callable(*each) for each in pairs]
     return self.copy_(self.new_tensor(values).reshape(self._type.shape))
-
-
-@method()
-def narrow_copy(self: Tensor, dim: int, start: int, length: int) -> Tensor:
-    """A copy of narrow."""
-    return self.narrow(dim, start, length).clone()
 
 
 @method()

@@ -5,10 +5,10 @@ from __future__ import annotations
 import math
 from typing import Any
 
-from flambeau.ops.axes import DTYPE_TITLES
+from flambeau.ops.axes import DTYPE_TITLES, integers
 from flambeau.ops.convert import fill_
 from flambeau.ops.creation import zeros
-from flambeau.ops.publish import public, publish
+from flambeau.ops.publish import public, publish, write_out
 from flambeau.ops.ranges import arange
 from flambeau.tensor.attach import method
 from flambeau.tensor.tensor import Tensor
@@ -52,21 +52,76 @@ publish(range_, "range")
 
 @public(method=False)
 def fill(input: Tensor, value: Any) -> Tensor:
-    """A tensor of input's shape and dtype, filled with one number."""
+    """A tensor of input's shape and dtype, filled with one number or a 0-d tensor."""
     return fill_(input.clone(), value)
 
 
-def _copying(name: str) -> None:
-    """torch.expand_copy and its like: a view's copy."""
+def _copying(name: str, own: str) -> None:
+    """torch.expand_copy and its like: what Tensor.name gives, which are views, as copies."""
 
-    def copy(input: Tensor, *args: Any, **kwargs: Any) -> Any:
-        return getattr(input, name)(*args, **kwargs).clone()
+    def copy(input: Tensor, *args: Any, out: Any = None, **kwargs: Any) -> Any:
+        found = getattr(input, name)(*args, **kwargs)
+        if not isinstance(found, tuple):
+            made = found.clone()
+            return made if out is None else write_out(own, out, made)
+        parts = tuple([each.clone() for each in found])
+        if out is not None:
+            write_out(own, out, parts)
+        return None if out is not None else parts
 
-    copy.__name__ = copy.__qualname__ = f"{name}_copy"
-    copy.__doc__ = f"A copy of Tensor.{name}."
-    globals()[copy.__name__] = copy
-    publish(copy, copy.__name__)
+    copy.__name__ = copy.__qualname__ = own
+    copy.__doc__ = f"What Tensor.{name} gives, copied."
+    globals()[own] = copy
+    publish(copy, own)
 
 
-for _name in ("detach", "expand", "permute", "squeeze", "t", "transpose", "unsqueeze", "view"):
-    _copying(_name)
+for _name in (
+    "as_strided",
+    "detach",
+    "diagonal",
+    "expand",
+    "narrow",
+    "permute",
+    "select",
+    "split",
+    "split_with_sizes",
+    "squeeze",
+    "t",
+    "transpose",
+    "unbind",
+    "unfold",
+    "unsqueeze",
+    "view",
+):
+    _copying(_name, f"{_name}_copy")
+for _name in ("chunk", "split", "split_with_sizes"):
+    _copying(_name, f"unsafe_{_name}")
+    method()(globals()[f"unsafe_{_name}"])
+method()(globals()["narrow_copy"])
+
+
+@public(method=False)
+def alias_copy(input: Tensor) -> Tensor:
+    """A copy."""
+    return input.clone()
+
+
+def empty_permuted(size: Any, physical_layout: Any, **options: Any) -> Tensor:
+    """As empty: tensors are contiguous here, whatever order of dimensions is asked for."""
+    order = sorted(integers(physical_layout, "physical_layout"))
+    if len(order) != len(integers(size)) or any(at != each for at, each in enumerate(order)):
+        raise RuntimeError(
+            f"Number of dimensions in size does not match the dimension permutation {order}"
+        )
+    return zeros(size, **options)
+
+
+publish(empty_permuted, "empty_permuted")
+
+
+@public(method=False)
+def constant_pad_nd(input: Tensor, pad: Any, value: float = 0) -> Tensor:
+    """torch.nn.functional.pad with mode "constant"."""
+    from flambeau.ops.pad import pad as padded
+
+    return padded(input, pad, "constant", value)

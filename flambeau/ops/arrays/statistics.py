@@ -9,6 +9,7 @@ from flambeau.ops.axes import axes_of, axis_of
 from flambeau.ops.data import tensor
 from flambeau.ops.gather import gather_along
 from flambeau.ops.logic import where
+from flambeau.ops.promote import to_floating
 from flambeau.ops.publish import public
 from flambeau.ops.return_types import nanmedian_
 from flambeau.ops.shape import cat
@@ -70,7 +71,7 @@ def _between(ordered: Any, ranks: Any, interpolation: str) -> Any:
     if interpolation not in ("linear", "midpoint"):
         return below
     above = gather_along(ordered, ranks.ceil().long(), axis)
-    weight = (ranks - low).detach() if interpolation == "linear" else 0.5
+    weight = ranks - low if interpolation == "linear" else 0.5
     return below + (above - below) * weight
 
 
@@ -232,8 +233,9 @@ def gradient(
             "torch.gradient expected each dimension size to be at least edge_order+1"
         )
     steps = _spacings(input, 1 if spacing is None else spacing, len(axes))
+    y = input if input._type.dtype.has_gradient else to_floating(input)
     return tuple(
-        [_derivative(input, axis, step, edge_order) for axis, step in zip(axes, steps, strict=True)]
+        [_derivative(y, axis, step, edge_order) for axis, step in zip(axes, steps, strict=True)]
     )
 
 

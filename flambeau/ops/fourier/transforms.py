@@ -284,6 +284,30 @@ def ihfft(input: Tensor, n: int | None = None, dim: int = -1, norm: str | None =
     return _real(input, _one(n), (dim,), norm, True, "ihfft").conj()
 
 
+@public(method=False)
+def hfftn(input: Tensor, s: Any = None, dim: Any = None, norm: str | None = None) -> Any:
+    """hfft along the last dimension, fft along the others."""
+    return _to_real(input.conj(), s, dim, norm, False, "hfftn")
+
+
+@public(method=False)
+def hfft2(input: Tensor, s: Any = None, dim: Any = (-2, -1), norm: str | None = None) -> Any:
+    """hfftn over two dimensions."""
+    return _to_real(input.conj(), s, dim, norm, False, "hfft2")
+
+
+@public(method=False)
+def ihfftn(input: Tensor, s: Any = None, dim: Any = None, norm: str | None = None) -> Any:
+    """The inverse of hfftn."""
+    return _real(input, s, dim, norm, True, "ihfftn").conj()
+
+
+@public(method=False)
+def ihfft2(input: Tensor, s: Any = None, dim: Any = (-2, -1), norm: str | None = None) -> Any:
+    """The inverse of hfft2."""
+    return _real(input, s, dim, norm, True, "ihfft2").conj()
+
+
 # frequencies ------------------------------------------------------------------------------------
 
 

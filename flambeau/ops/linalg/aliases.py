@@ -14,6 +14,7 @@ from flambeau.tensor.tensor import Tensor
 
 svd_ = named("svd", "U S V")
 qr_ = named("qr", "Q R")
+geqrf_ = named("geqrf", "a tau")
 slogdet_ = named("slogdet", "sign logabsdet")
 triangular_solve_ = named("triangular_solve", "solution cloned_coefficient")
 lu_unpack_ = named("lu_unpack", "P L U")
@@ -139,6 +140,20 @@ def orgqr(input: Tensor, input2: Tensor) -> Any:
 
 
 @public()
+def geqrf(input: Tensor) -> Any:
+    """(a, tau): R and, below it, the vectors of the reflections whose product is Q. On the host."""
+    return geqrf_(*decompose.reflections(input))
+
+
+@public()
+def ormqr(
+    input: Tensor, tau: Tensor, other: Tensor, left: bool = True, transpose: bool = False
+) -> Any:
+    """Q other, other Q, Qᴴ other or other Qᴴ for the whole Q of geqrf's reflections."""
+    return products.reflected(input, tau, other, bool(left), bool(transpose))
+
+
+@public()
 def cross(input: Tensor, other: Tensor, dim: int | None = None) -> Any:
     """The vector product along `dim`, by default the first dimension of three elements."""
     if dim is None:
@@ -174,11 +189,10 @@ def svd_lowrank(
 
     matrix = A if M is None else A - M
     rows, columns = matrix._type.shape[-2:]
-    batch = matrix._type.shape[:-2]
     if columns > rows:
         left, values, right = svd_lowrank(matrix.mH, q, niter)
         return svd_(right, values, left)
-    sketch = randn(*batch, columns, 6 if q is None else q, dtype=A.dtype, device=A.device)
+    sketch = randn(columns, 6 if q is None else q, dtype=A.dtype, device=A.device)
     basis = decompose.qr(matrix @ sketch).Q
     for _ in range(niter or 0):
         basis = decompose.qr(matrix.mH @ basis).Q

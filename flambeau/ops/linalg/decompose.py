@@ -51,6 +51,22 @@ def _host_qr(a: Any, mode: Any) -> tuple[Any, Any]:
     return left, right
 
 
+@host_function("geqrf")
+def _host_reflections(a: Any) -> tuple[Any, Any]:
+    """LAPACK's packed form of Q and R."""
+    packed, tau = numpy.linalg.qr(a, "raw")
+    return numpy.swapaxes(packed, -1, -2), tau
+
+
+def reflections(A: Tensor) -> Any:
+    """(R with the reflections' vectors below it, their factors)."""
+    check_matrix(A, "geqrf")
+    *batch, rows, columns = A._type.shape
+    dtype = A._type.dtype
+    types = [(A._type.shape, dtype), ((*batch, min(rows, columns)), dtype)]
+    return tuple(_host_reflections([A], (), types))
+
+
 def _qr_gradient(arguments: Any, results: Any, gradients: Any) -> Any:
     """(gQ + Q sym(M)) R⁻ᴴ with M = R gRᴴ - gQᴴ Q (Walter and Lehmann, 2012, arXiv:1009.6112).
 
@@ -327,9 +343,14 @@ def _pinv_gradient(arguments: Any, results: Any, gradients: Any) -> Any:
 
 
 @differentiable(_pinv_gradient)
-def _pinv(A: Tensor, atol: Any, rtol: Any) -> Any:
-    left, values, right = _svd(A, False)
-    kept = values > _threshold(A, values, atol, rtol).unsqueeze(-1)
+def _pinv(A: Tensor, atol: Any, rtol: Any, hermitian: bool) -> Any:
+    if hermitian:
+        values, left = _eigh(A, "L")
+        right = left.mH
+    else:
+        left, values, right = _svd(A, False)
+    sizes = values.abs()
+    kept = sizes > _threshold(A, sizes, atol, rtol).unsqueeze(-1)
     inverse = where(kept, 1 / where(kept, values, 1.0), 0.0)
     return _rows(right.mH, inverse) @ left.mH
 
@@ -343,9 +364,14 @@ def pinv(
     atol: Any = None,
     rtol: Any = None,
 ) -> Any:
-    """The pseudoinverse; singular values up to max(atol, rtol · the greatest) count as 0."""
+    """The pseudoinverse; singular values up to max(atol, rtol · the greatest) count as 0.
+
+    hermitian   A is symmetric: its lower triangle alone is read
+    """
     check_matrix(A, "linalg.pinv")
-    return _pinv(A, atol, rcond if rtol is None else rtol)
+    if hermitian:
+        check_square(A, "linalg.pinv")
+    return _pinv(A, atol, rcond if rtol is None else rtol, bool(hermitian))
 
 
 @public(method=False)

@@ -7,6 +7,7 @@ from collections.abc import Sequence
 from typing import Any
 
 from flambeau.ops.axes import axis_of, integers
+from flambeau.ops.convert import instead_of
 from flambeau.ops.host import differentiable, host_function
 from flambeau.ops.linalg.checks import check_matrix, check_square
 from flambeau.ops.linalg.lapack import exponential
@@ -40,7 +41,7 @@ def matrix_power(input: Tensor, n: int) -> Any:
         return matrix_power(inv(input), -n)
     if n == 0:
         one = eye(input._type.shape[-1], dtype=input.dtype, device=input.device)
-        return one.expand(input._type.shape).clone()
+        return instead_of(input, one.expand(input._type.shape).clone())
     result, square = None, input
     while n:
         if n & 1:
@@ -152,6 +153,29 @@ def householder_product(A: Tensor, tau: Tensor) -> Any:
     for place in reversed(range(count)):
         vector = vectors[..., place : place + 1]
         result = result - tau[..., place, None, None] * (vector @ (vector.mH @ result))
+    return result if count else result + tau.sum()  # 0, so that it has a history
+
+
+def reflected(A: Tensor, tau: Tensor, other: Tensor, left: bool, adjoint: bool) -> Any:
+    """Q other (with adjoint Qᴴ other, without left other Q), Q the product of all reflections."""
+    check_matrix(A, "torch.ormqr")
+    check_matrix(other, "torch.ormqr", "other")
+    if not left:
+        return reflected(A, tau, other.mH, True, not adjoint).mH
+    rows, columns = A._type.shape[-2:]
+    count = tau._type.shape[-1]
+    if other._type.shape[-2] != rows or count > min(rows, columns):
+        raise RuntimeError(
+            f"torch.ormqr: other.shape[-2] must be {rows}, input's, and tau.shape[-1] at most "
+            f"{min(rows, columns)}, got {other.shape[-2]} and {count}"
+        )
+    vectors = A.tril(-1) + eye(rows, columns, dtype=A.dtype, device=A.device)
+    result = other
+    for place in range(count) if adjoint else reversed(range(count)):
+        vector = vectors[..., place : place + 1]
+        factor = tau[..., place, None, None]
+        factor = factor.conj() if adjoint and factor.is_complex() else factor
+        result = result - factor * (vector @ (vector.mH @ result))
     return result
 
 

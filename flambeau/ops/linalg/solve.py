@@ -31,6 +31,7 @@ from flambeau.ops.linalg.lapack import (
 from flambeau.ops.logic import where
 from flambeau.ops.publish import public
 from flambeau.ops.return_types import named
+from flambeau.ops.shape import cat
 from flambeau.tensor.tensor import Tensor
 
 inv_ex_ = named("linalg_inv_ex", "inverse info")
@@ -277,25 +278,40 @@ def _lu_factor(a: Any) -> tuple[Any, Any, Any]:
 
 
 def _lu_gradient(arguments: Any, results: Any, gradients: Any) -> Any:
-    """P L⁻ᴴ [tril(Lᴴ gL, -1) + triu(gU Uᴴ)] U⁻ᴴ, for square matrices."""
+    """P L⁻ᴴ [tril(Lᴴ gL, -1) + triu(gU Uᴴ)] U⁻ᴴ of the leading square part of A.
+
+    What is right of it has U₂ = L⁻¹ A₂, what is below it L₂ = A₂ U⁻¹: each gives its own gradient
+    and adds to what reaches L (U).
+    """
     A, g = arguments[0], gradients[0]
     if g is None:
         return None
-    if A.shape[-1] != A.shape[-2]:
-        raise NotImplementedError("the gradient of LU factors is there for square matrices only")
     factors, pivots = results[:2]
-    lower = factors.tril(-1) + _identity(A)
-    upper = factors.triu()
-    inner = (lower.mH @ g.tril(-1)).tril(-1) + (g.triu() @ upper.mH).triu()
-    left = solve_triangular(lower.mH, inner, upper=True, unitriangular=True)
-    whole = solve_triangular(upper.mH, left, upper=False, left=False)
-    return permutation(pivots, A.shape[-2], A) @ whole
+    rows, columns = A._type.shape[-2:]
+    count = min(rows, columns)
+    lower, upper = unpacked(factors)
+    square, left = upper[..., :count], lower[..., :count, :]
+    to_lower = left.mH @ g[..., :count, :count].tril(-1)
+    to_upper = g[..., :count, :count].triu() @ square.mH
+    right, below = g[..., :count, count:], g[..., count:, :count]
+    if columns > count:
+        to_lower = to_lower - right @ upper[..., count:].mH
+    if rows > count:
+        to_upper = to_upper - lower[..., count:, :].mH @ below
+    inner = _behind(square, to_lower.tril(-1) + to_upper.triu())
+    parts = [solve_triangular(left.mH, inner, upper=True, unitriangular=True)]
+    if columns > count:
+        parts.append(solve_triangular(left.mH, right, upper=True, unitriangular=True))
+    if rows > count:
+        whole = cat([parts[0], _behind(square, below)], -2)
+    else:
+        whole = cat(parts, -1)
+    return permutation(pivots, rows, A) @ whole
 
 
-def _identity(like: Tensor) -> Any:
-    from flambeau.ops.ranges import eye
-
-    return eye(like._type.shape[-1], dtype=like.dtype, device=like.device)
+def _behind(upper: Any, x: Any) -> Any:
+    """x U⁻ᴴ"""
+    return solve_triangular(upper.mH, x, upper=False, left=False)
 
 
 @differentiable(_lu_gradient)

@@ -167,20 +167,29 @@ def _polygamma_gradient(x: Any, g: Any, n: Any) -> Any:
 
 @fused(gradient=_polygamma_gradient)
 def _polygamma(x: Any, n: int) -> Any:
-    """(-1)ⁿ⁺¹ n! ζ(n + 1, x); ψ' below 0 by reflection."""
+    """(-1)ⁿ⁺¹ n! ζ(n + 1, x); below 0 by the n-th derivative of ψ(1 - x) - ψ(x) = π cot πx."""
     minus = x <= 0
-    start = where(minus, 1 - x, x) if n == 1 else x
     sign = 1.0 if n % 2 else -1.0
-    result = zeta(float(n + 1), start) * (sign * math.factorial(n))
-    if n > 1:
-        return result
-    sine = _sine_of_half_turns(where(minus, x, 0.5))
-    return where(minus, (math.pi / sine) * (math.pi / sine) - result, result)
+    result = zeta(float(n + 1), where(minus, 1 - x, x)) * (sign * math.factorial(n))
+    place = where(minus, x - record(op.FLOOR, (x + 0.5,)), 0.25) * math.pi
+    pole = place == 0
+    place = where(pole, 0.25 * math.pi, place)
+    reflected = -sign * result - _series(_cotangent(n), cos(place) / sin(place))
+    return where(minus, where(pole, sign * math.inf, reflected), result)
+
+
+def _cotangent(n: int) -> list[float]:
+    """The n-th derivative of π cot πx as a polynomial of cot πx: it is -π (1 + cot²) each time."""
+    found = [0.0, math.pi]
+    for _ in range(n):
+        inner = [-math.pi * place * each for place, each in enumerate(found)][1:]
+        found = [a + b for a, b in zip([*inner, 0.0, 0.0], [0.0, 0.0, *inner], strict=True)]
+    return found
 
 
 @public(method=False)
 def polygamma(n: int, input: Any) -> Any:
-    """The n-th derivative of digamma. Below 0 it is computed for n = 1 only (else NaN).
+    """The n-th derivative of digamma.
 
     Raises RuntimeError for a negative n.
     """
