@@ -101,7 +101,7 @@ def _slopes(input: Tensor, lower: float, upper: float, generator: Any) -> Any:
     return Tensor._from_numpy(slopes, input.device.type, copy=False)
 
 
-@public(out=False)
+@public(out=False, inplace=True)
 def rrelu(
     input: Tensor,
     lower: float = 1 / 8,
@@ -134,14 +134,14 @@ def elu_(input: Tensor, alpha: float = 1.0) -> Any:
     return elu(input, alpha, True)
 
 
-@public(out=False, method=False)
+@public(out=False, method=False, inplace=True)
 def selu(input: Tensor, inplace: bool = False) -> Any:
     """elu with the constants of self-normalizing networks (G. Klambauer and others, 2017)."""
     alpha, scale = 1.6732632423543772, 1.0507009873554805
     return into(input, elementwise(_elu, float_only("elu_cpu", input), alpha, scale, 1.0), inplace)
 
 
-@public(out=False, method=False)
+@public(out=False, method=False, inplace=True)
 def celu(input: Tensor, alpha: float = 1.0, inplace: bool = False) -> Any:
     """x where it is positive, else alpha (exp(x / alpha) - 1)."""
     if alpha == 0:
@@ -273,6 +273,11 @@ def hardtanh(
     return into(input, result, inplace)
 
 
+def hardtanh_(input: Tensor, min_val: float = -1.0, max_val: float = 1.0) -> Any:
+    """hardtanh, in place."""
+    return hardtanh(input, min_val, max_val, True)
+
+
 def relu6(input: Tensor, inplace: bool = False) -> Any:
     """x within [0, 6]."""
     return hardtanh(input, 0, 6, inplace)
@@ -311,7 +316,7 @@ def _threshold(x: Any, limit: Any, value: Any) -> Any:
     return where(x <= limit, value, x)
 
 
-@public(out=False, method=False)
+@public(out=False, method=False, inplace=True)
 def threshold(input: Tensor, threshold: float, value: float, inplace: bool = False) -> Any:
     """x where it is above the threshold, else `value`."""
     result = elementwise(_threshold, input, threshold, value, dtype=input._type.dtype)

@@ -90,7 +90,11 @@ def _flat_places(spatial: Shape, sizes: Shape) -> Node:
 def _greatest_with_places(input: Any, sizes: Shape) -> Any:
     """The greatest of each window and the first place that has it, in flattened spatial axes."""
     shape = (*input._type.shape[: input.ndim - len(sizes)], *sizes)
-    windows, places = _windows_apart(input, sizes)
+    return first_greatest(*_windows_apart(input, sizes), shape)
+
+
+def first_greatest(windows: Any, places: Any, shape: Shape) -> Any:
+    """Of windows (…, taps) the greatest, and the first of the places (…, taps) that has it."""
     tap = windows.detach().argmax(-1, keepdim=True)
     return tuple([reshape(each.gather(-1, tap), shape) for each in (windows, places)])
 

@@ -7,6 +7,7 @@ from typing import Any
 from flambeau.graph import build as b
 from flambeau.graph import op
 from flambeau.graph.dtype import int32, int64
+from flambeau.graph.node import Node
 from flambeau.ops.bounds import check_bounds
 from flambeau.ops.composite import composite
 from flambeau.ops.gather import OUT_OF_RANGE
@@ -16,12 +17,25 @@ from flambeau.tensor.tensor import Tensor
 
 
 @composite(saves="0")
-def _embedding(index: Tensor, weight: Tensor, padding: int) -> Tensor:
+def _embedding(index: Tensor, weight: Tensor, padding: int | None, by_count: bool) -> Tensor:
     """Rows of weight; those of the padding index pass no gradient on."""
     places = index._read()
     rows = b.gather(weight._read(), places, 0, OUT_OF_RANGE)
-    padded = b.reshape(b.equal(places, b.constant(padding, int64)), (*places.shape, 1))
-    return Tensor._traced(b.where(padded, b.detach(rows), rows))
+    if by_count:
+        rows = by_frequency(rows, places, weight._type.shape[0])
+    if padding is not None:
+        padded = b.reshape(b.equal(places, b.constant(padding, int64)), (*places.shape, 1))
+        rows = b.where(padded, b.detach(rows), rows)
+    return Tensor._traced(rows)
+
+
+def by_frequency(rows: Node, places: Node, extent: int) -> Node:
+    """The rows, with gradients divided by how often their place is among `places`."""
+    flat = b.reshape(places, (places.type.size,))
+    ones = b.full(flat.shape, 1, rows.dtype)
+    counts = b.scatter(b.full((extent,), 0, rows.dtype), flat, ones, 0, "add")
+    share = b.reshape(b.gather(counts, places, 0), (*places.shape, 1))
+    return b.graft(rows, b.div(rows, share))
 
 
 @composite(saves="")
@@ -45,6 +59,12 @@ def _renormalized(weight: Tensor, index: Tensor, most: float, p: float) -> Tenso
     return Tensor._traced(b.scatter(table, places, b.cast(scaled, table.dtype), 0, "set"))
 
 
+def renormalize(weight: Tensor, places: Tensor, most: float, p: float) -> None:
+    """Scale the rows of weight at `places` down in place, to a p-norm of at most `most`."""
+    table = weight.detach()
+    table._write(_renormalized(table, places, most, p)._read())
+
+
 def embedding(
     input: Tensor,
     weight: Tensor,
@@ -57,8 +77,9 @@ def embedding(
     """The rows of weight (n, d) at input (…) → (…, d).
 
     The row padding_idx gets no gradient. With max_norm the rows that are used are first scaled
-    down in place. sparse=True gives a dense gradient of the same values. A number out of range
-    raises IndexError, at the call where the input is known, else when the rows are computed.
+    down in place. scale_grad_by_freq divides the gradient of each row by how often it is used.
+    sparse=True gives a dense gradient of the same values. A number out of range raises
+    IndexError, at the call where the input is known, else when the rows are computed.
     """
     if weight.ndim != 2:
         raise RuntimeError("'weight' must be 2-D")
@@ -70,11 +91,6 @@ def embedding(
             f"Long, Int; but got torch.{title(input)}Tensor instead (while checking arguments for "
             "embedding)"
         )
-    if scale_grad_by_freq:
-        raise NotImplementedError(
-            "embedding(scale_grad_by_freq=True) is not available: divide the gradient of weight "
-            "by torch.bincount(input) in a hook"
-        )
     count = weight._type.shape[0]
     if padding_idx is not None:
         if not -count <= padding_idx < count:
@@ -85,8 +101,7 @@ def embedding(
     if input._type.dtype is not int64:
         places = record(op.CAST, (input,), (int64,))
     if max_norm is not None:
-        table = weight.detach()
-        table._write(_renormalized(table, places, float(max_norm), float(norm_type))._read())
-    if padding_idx is None:
+        renormalize(weight, places, float(max_norm), float(norm_type))
+    if padding_idx is None and not scale_grad_by_freq:
         return record(op.GATHER, (weight, places), (0, OUT_OF_RANGE))
-    return _embedding(places, weight, padding_idx)
+    return _embedding(places, weight, padding_idx, bool(scale_grad_by_freq))

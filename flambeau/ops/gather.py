@@ -95,7 +95,8 @@ def gather(input: Tensor, dim: int, index: Tensor, *, sparse_grad: bool = False)
     axis = axis_of(dim, input.ndim)
     _check_gather(input, axis, places, "gather")
     if not places._type.size:
-        return record(op.MATERIALIZE, (expand(reshape(input, (-1,))[:1], places._type.shape),))
+        some = reshape(input, (-1,))[:1] if input._type.size else input.sum(dtype=input.dtype)
+        return record(op.MATERIALIZE, (expand(some, places._type.shape),))
     if input.ndim:
         check_bounds(index, axis, input._type.shape[axis], error=RuntimeError)
     if not input.ndim:

@@ -2,8 +2,12 @@
 
 from __future__ import annotations
 
+import functools
+from collections.abc import Callable
+
 from flambeau.graph import build as b
 from flambeau.graph import op
+from flambeau.graph.dtype import bool_
 from flambeau.graph.node import Node
 from flambeau.ops.autocast import autocasting
 from flambeau.ops.composite import composite
@@ -21,10 +25,10 @@ def _margin_ranking(
 ) -> Tensor:
     difference = b.sub(input1._read(), input2._read())
     losses = b.add(b.neg(b.mul(target._read(), difference)), number(margin, difference))
-    return reduced(_positive(losses), reduction)
+    return reduced(positive(losses), reduction)
 
 
-def _positive(x: Node) -> Node:
+def positive(x: Node) -> Node:
     """max(x, 0) with gradient 0 at 0, as PyTorch's clamp_min of a loss."""
     zero = number(0.0, x)
     return b.where(b.less(zero, x), x, zero)
@@ -51,7 +55,7 @@ def margin_ranking_loss(
 def _hinge_embedding(input: Tensor, target: Tensor, margin: float, reduction: str) -> Tensor:
     x, t = input._read(), target._read()
     one = number(1.0, t)
-    hinge = _positive(b.sub(number(margin, x), x))
+    hinge = positive(b.sub(number(margin, x), x))
     zero = number(0.0, x)
     losses = b.add(b.where(b.equal(t, one), zero, hinge), b.where(b.equal(t, b.neg(one)), zero, x))
     return reduced(losses, reduction)
@@ -76,7 +80,9 @@ def _cosine_margin(cosine: Tensor, target: Tensor, margin: float, reduction: str
     c, t = cosine._read(), target._read()
     one, zero = b.constant(1, t.dtype), number(0.0, c)
     near = b.where(b.equal(t, one), b.sub(number(1.0, c), c), zero)
-    apart = b.where(b.equal(t, b.neg(one)), _positive(b.sub(c, number(margin, c))), zero)
+    if t.dtype is bool_:  # never -1
+        return reduced(near, reduction)
+    apart = b.where(b.equal(t, b.neg(one)), positive(b.sub(c, number(margin, c))), zero)
     return reduced(b.add(near, apart), reduction)
 
 
@@ -99,7 +105,7 @@ def cosine_embedding_loss(
 @composite(saves="inputs")
 def _triplet(near: Tensor, far: Tensor, margin: float, reduction: str) -> Tensor:
     difference = b.sub(near._read(), far._read())
-    return reduced(_positive(b.add(difference, number(margin, difference))), reduction)
+    return reduced(positive(b.add(difference, number(margin, difference))), reduction)
 
 
 @public(method=False, out=False)
@@ -117,12 +123,34 @@ def triplet_margin_loss(
 ) -> Tensor:
     """max(0, |anchor - positive| - |anchor - negative| + margin). Balntas et al., 2016."""
     reduction = reduction_of(size_average, reduce, reduction)
-    near = pairwise_distance(anchor, positive, p, eps)
-    far = pairwise_distance(anchor, negative, p, eps)
+    distance = functools.partial(pairwise_distance, p=p, eps=eps)
+    return triplet(anchor, positive, negative, distance, margin, swap, reduction)
+
+
+def triplet(
+    anchor: Tensor,
+    near: Tensor,
+    far: Tensor,
+    distance: Callable[[Tensor, Tensor], Tensor] | None,
+    margin: float,
+    swap: bool,
+    reduction: str,
+) -> Tensor:
+    """max(0, d(anchor, near) - d(anchor, far) + margin); `swap`: or d(near, far), if smaller."""
+    if margin <= 0:
+        raise ValueError(f"margin must be greater than 0, got {margin}")
+    if len({anchor.ndim, near.ndim, far.ndim}) > 1:
+        raise RuntimeError(
+            "The anchor, positive, and negative tensors are expected to have the same number of "
+            f"dimensions, but got: anchor {anchor.ndim}D, positive {near.ndim}D, and negative "
+            f"{far.ndim}D inputs"
+        )
+    distance = pairwise_distance if distance is None else distance
+    short, long = distance(anchor, near), distance(anchor, far)
     if swap:
-        other = pairwise_distance(positive, negative, p, eps)
-        far = record(op.WHERE, (record(op.LT, (other, far)), other, far))
-    return _triplet(near, far, float(margin), reduction)
+        other = distance(near, far)
+        long = record(op.WHERE, (record(op.LT, (other, long)), other, long))
+    return _triplet(short, long, float(margin), reduction)
 
 
 @composite(saves="inputs")

@@ -135,7 +135,7 @@ def windows(x: Node, g: Geometry, fill: Any) -> Windows:
     return Windows(made, tuple(range(lead + rank, lead + 2 * rank)), padded)
 
 
-def _back(x: Node, g: Geometry, gradient: Node) -> Node:
+def spread_back(x: Node, g: Geometry, gradient: Node) -> Node:
     """The gradient of `windows`: what reaches each element of x."""
     made = windows(x, g, 0)
     if made.padded is x and made.node.op is op.RESHAPE:
@@ -196,7 +196,7 @@ def _max_gradient(
     kept = tuple([1 if axis in made.taps else n for axis, n in enumerate(made.node.shape)])
     count, best = _first_greatest(made, b.reshape(results[0], kept))
     routed = b.where(b.equal(count, best), b.reshape(g, kept), b.constant(0.0, g.dtype))
-    return (_back(x, shape, routed),)
+    return (spread_back(x, shape, routed),)
 
 
 @composite(saves="inputs", gradient=_max_gradient)

@@ -388,6 +388,7 @@ class Tensor(Attached):
                     "only Tensors of floating point and complex dtype can require gradients"
                 )
             self._leaf = True
+            self._read_cache = None
         return self
 
     @property

@@ -218,6 +218,14 @@ def test_scatter_mul(zeros: tuple[int, ...]) -> None:
     assert found == [math.prod(values[:i] + values[i + 1 :]) for i in range(4)]
 
 
+def test_a_view_that_was_read_before_may_become_a_leaf() -> None:
+    x = torch.arange(4.0).reshape(2, 2)
+    assert (x * 2).sum().item() == 12.0
+    x.requires_grad_()
+    (x * 3).sum().backward()
+    assert x.grad.tolist() == [[3, 3], [3, 3]]
+
+
 def test_views_of_a_detached_leaf_reach_it() -> None:
     x = torch.arange(4.0)
     for made in (x.detach(), x[1:].detach(), x.view(2, 2).detach()):

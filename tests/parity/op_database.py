@@ -153,6 +153,8 @@ def converted(value: Any, leaves: list[Any]) -> Any:
             made.requires_grad_()
             leaves.append(made)
         return made
+    if isinstance(value, torch.nn.Module):
+        return _found(flambeau.nn, type(value).__name__)()
     if isinstance(value, torch.dtype):
         return dtype(value)
     if isinstance(value, (torch.layout, torch.memory_format)):

@@ -26,7 +26,7 @@ _PADDINGS = ("same", "valid")
 _MODES = ("zeros", "reflect", "replicate", "circular")
 
 
-class _Conv(Module):
+class _ConvNd(Module):
     """What all convolutions share; subclasses say how many dimensions there are."""
 
     dimensions = 0
@@ -129,7 +129,7 @@ class _Conv(Module):
         return ", ".join(parts)
 
 
-class _ForwardConv(_Conv):
+class _ForwardConv(_ConvNd):
     def __init__(
         self,
         in_channels: int,
@@ -204,7 +204,7 @@ class Conv3d(_ForwardConv):
         return F.conv3d(*args)
 
 
-class _ConvTranspose(_Conv):
+class _ConvTransposeNd(_ConvNd):
     transposed = True
 
     def __init__(
@@ -282,7 +282,7 @@ class _ConvTranspose(_Conv):
         )
 
 
-class ConvTranspose1d(_ConvTranspose):
+class ConvTranspose1d(_ConvTransposeNd):
     """Transposed convolution of (N, C, L) or (C, L); see functional.conv_transpose1d."""
 
     dimensions = 1
@@ -292,7 +292,7 @@ class ConvTranspose1d(_ConvTranspose):
         return F.conv_transpose1d(*args)
 
 
-class ConvTranspose2d(_ConvTranspose):
+class ConvTranspose2d(_ConvTransposeNd):
     """Transposed convolution of (N, C, H, W) or (C, H, W); see functional.conv_transpose2d."""
 
     dimensions = 2
@@ -302,7 +302,7 @@ class ConvTranspose2d(_ConvTranspose):
         return F.conv_transpose2d(*args)
 
 
-class ConvTranspose3d(_ConvTranspose):
+class ConvTranspose3d(_ConvTransposeNd):
     """Transposed convolution of (N, C, D, H, W); see functional.conv_transpose3d."""
 
     dimensions = 3

@@ -10,14 +10,19 @@ from flambeau.nn.modules.module import Module
 from flambeau.tensor.tensor import Tensor
 
 __all__ = [
+    "CircularPad1d",
+    "CircularPad2d",
+    "CircularPad3d",
     "ConstantPad1d",
     "ConstantPad2d",
     "ConstantPad3d",
     "Flatten",
     "ReflectionPad1d",
     "ReflectionPad2d",
+    "ReflectionPad3d",
     "ReplicationPad1d",
     "ReplicationPad2d",
+    "ReplicationPad3d",
     "Unflatten",
     "ZeroPad1d",
     "ZeroPad2d",
@@ -165,3 +170,38 @@ class ReplicationPad2d(_Pad):
 
     dimensions = 2
     mode = "replicate"
+
+
+class ReflectionPad3d(_Pad):
+    """Pad the last three dimensions with their mirror image."""
+
+    dimensions = 3
+    mode = "reflect"
+
+
+class ReplicationPad3d(_Pad):
+    """Pad the last three dimensions with their border."""
+
+    dimensions = 3
+    mode = "replicate"
+
+
+class CircularPad1d(_Pad):
+    """Pad the last dimension with what lies at the other end."""
+
+    dimensions = 1
+    mode = "circular"
+
+
+class CircularPad2d(_Pad):
+    """Pad the last two dimensions with what lies at the other end."""
+
+    dimensions = 2
+    mode = "circular"
+
+
+class CircularPad3d(_Pad):
+    """Pad the last three dimensions with what lies at the other end."""
+
+    dimensions = 3
+    mode = "circular"

@@ -1,0 +1,1 @@
+"""Operations of the rarer layers: imported with nn.functional, not with Flambeau."""
