@@ -5,9 +5,15 @@ from typing import Any
 
 from flambeau.nn import functional, init, modules, utils
 from flambeau.nn.modules import *  # noqa: F403  # the list of modules is kept there
-from flambeau.nn.parameter import Buffer, Parameter
+from flambeau.nn.parameter import (
+    Buffer,
+    Parameter,
+    UninitializedBuffer,
+    UninitializedParameter,
+)
 
-__all__ = ["Buffer", "Parameter", "functional", "init", "modules", "utils"]
+__all__ = ["Buffer", "Parameter", "UninitializedBuffer", "UninitializedParameter"]
+__all__ += ["functional", "init", "modules", "utils"]
 __all__ += modules.__all__
 
 _LATER = {"DataParallel": "flambeau.nn.parallel"}

@@ -20,7 +20,7 @@ import numpy
 from flambeau.graph.dtype import DTYPES, DType
 from flambeau.serialization.files import CorruptError
 from flambeau.tensor.device import device
-from flambeau.tensor.parameter import Parameter
+from flambeau.tensor.parameter import Parameter, UninitializedBuffer, UninitializedParameter
 from flambeau.tensor.size import Size
 
 STORAGE_TYPES = {
@@ -80,6 +80,8 @@ PLAIN: dict[str, Any] = {
     "torch.device": device,
     "torch.nn.parameter.Parameter": Parameter,
     "torch.nn.Parameter": Parameter,
+    "torch.nn.parameter.UninitializedParameter": UninitializedParameter,
+    "torch.nn.parameter.UninitializedBuffer": UninitializedBuffer,
     "torch.Tensor": TENSOR,
     "torch._tensor.Tensor": TENSOR,
     "torch.storage.UntypedStorage": StorageType("UntypedStorage", None),

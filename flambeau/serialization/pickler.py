@@ -12,7 +12,7 @@ import numpy
 from flambeau.graph.dtype import DType
 from flambeau.serialization.names import STORAGE_TYPES, public_name
 from flambeau.tensor.device import device
-from flambeau.tensor.parameter import Parameter
+from flambeau.tensor.parameter import Parameter, is_lazy
 from flambeau.tensor.size import Size
 from flambeau.tensor.tensor import Tensor
 
@@ -76,6 +76,8 @@ class Pickler(_Base):  # type: ignore[misc]  # see above
 
     def reducer_override(self, obj: Any) -> Any:
         """How what pickle does not know as PyTorch writes it is taken apart."""
+        if is_lazy(obj):
+            return _Name("torch.nn.parameter", type(obj).__name__), (obj.requires_grad,)
         if isinstance(obj, Tensor):
             return self._parameter(obj) if isinstance(obj, Parameter) else self._tensor(obj)
         kind = type(obj)

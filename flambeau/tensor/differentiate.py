@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import OrderedDict
 from collections.abc import Callable, Sequence
 from typing import Any
 
@@ -221,11 +222,32 @@ def register_hook(self: Tensor, hook: Callable[[Tensor], Tensor | None]) -> Remo
         replaced = hook(Tensor._own(gradient))
         return None if replaced is None else replaced._read()
 
+    on_node.hook = hook  # type: ignore[attr-defined]  # for _backward_hooks
     history = _history_of(self)
     if history.hooks is None:
         history.hooks = []
     history.hooks.append(on_node)
     return RemovableHandle(history.hooks, on_node)
+
+
+def _registered(self: Tensor) -> Any:
+    """The hooks of register_hook by number, in order; None where there are none."""
+    if not self.requires_grad:
+        return None
+    found = [getattr(each, "hook", each) for each in _history_of(self).hooks or ()]
+    return OrderedDict(enumerate(found)) or None
+
+
+def _set_registered(self: Tensor, hooks: Any) -> None:
+    """Have these hooks and no others."""
+    if self.requires_grad:
+        history = _history_of(self)
+        del (history.hooks or [])[:]
+    for each in (hooks or {}).values():
+        register_hook(self, each)
+
+
+Tensor._backward_hooks = property(_registered, _set_registered)  # type: ignore[attr-defined]
 
 
 @method()

@@ -24,6 +24,7 @@ class Hooked:
     _forward_pre_hooks_with_kwargs: OrderedDict[int, bool]
     _backward_hooks: OrderedDict[int, Hook]
     _backward_pre_hooks: OrderedDict[int, Hook]
+    _is_full_backward_hook: bool | None
     forward: Callable[..., Any]
 
     def _init_hooks(self) -> None:
@@ -37,6 +38,7 @@ class Hooked:
             "_forward_pre_hooks_with_kwargs",
         ):
             object.__setattr__(self, name, OrderedDict())
+        object.__setattr__(self, "_is_full_backward_hook", None)
 
     def register_forward_pre_hook(
         self, hook: Hook, *, prepend: bool = False, with_kwargs: bool = False
@@ -86,8 +88,9 @@ class Hooked:
     def register_full_backward_hook(self, hook: Hook, prepend: bool = False) -> RemovableHandle:
         """Call `hook(module, grad_input, grad_output)` once the inputs' gradients are computed.
 
-        What it returns replaces grad_input.
+        What it returns replaces grad_input. RuntimeError where register_backward_hook was called.
         """
+        self._note_kind(full=True)
         handle = RemovableHandle(self._backward_hooks)
         _insert(self._backward_hooks, handle, hook, prepend)
         return handle
@@ -97,8 +100,21 @@ class Hooked:
 
         Where forward is of several operations, PyTorch passes the gradients of the last one's
         inputs and warns that this will change; these are those of the module's inputs.
+        RuntimeError where register_full_backward_hook was called.
         """
-        return self.register_full_backward_hook(hook)
+        self._note_kind(full=False)
+        handle = RemovableHandle(self._backward_hooks)
+        _insert(self._backward_hooks, handle, hook, False)
+        return handle
+
+    def _note_kind(self, full: bool) -> None:
+        """A module's hooks are all of one kind."""
+        if self._is_full_backward_hook is (not full):
+            raise RuntimeError(
+                "Cannot use both regular backward hooks and full backward hooks on a single "
+                "Module. Please use only one of them."
+            )
+        self._is_full_backward_hook = full
 
     def __call__(self, *args: Any, **kwargs: Any) -> Any:
         if watch.ACTIVE is not None:

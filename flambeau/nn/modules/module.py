@@ -11,6 +11,7 @@ from flambeau.nn.modules.state import Stateful, _IncompatibleKeys
 from flambeau.ops.creation import empty_like
 from flambeau.schedule import watch
 from flambeau.tensor.device import device
+from flambeau.tensor.parameter import is_lazy
 from flambeau.tensor.tensor import Tensor
 
 __all__ = ["Module", "_IncompatibleKeys"]
@@ -104,7 +105,9 @@ class Module(Stateful):
             if gradient is not None:
                 gradient.data = fn(gradient.detach())
         for name, buffer in self._buffers.items():
-            if buffer is not None:
+            if is_lazy(buffer):
+                buffer.data = fn(buffer.detach())  # type: ignore[union-attr]  # it is there
+            elif buffer is not None:
                 self._buffers[name] = fn(buffer)
         return self
 

@@ -8,7 +8,7 @@ from typing import Any, NamedTuple, cast
 
 from flambeau.autograd.mode import no_grad
 from flambeau.nn.modules.traversal import Traversal
-from flambeau.tensor.parameter import Parameter
+from flambeau.tensor.parameter import Parameter, is_lazy
 from flambeau.tensor.tensor import Tensor
 from flambeau.utils.hooks import RemovableHandle
 
@@ -106,7 +106,8 @@ class Stateful(Traversal):
     ) -> None:
         """This module's own part of state_dict, without the modules below."""
         for name, tensor in self._persistent():
-            destination[prefix + name] = tensor if keep_vars else tensor.detach()
+            kept = keep_vars or is_lazy(tensor)
+            destination[prefix + name] = tensor if kept else tensor.detach()
         if type(self).get_extra_state is not Stateful.get_extra_state:
             destination[prefix + _EXTRA] = self.get_extra_state()
 
@@ -196,6 +197,10 @@ class Stateful(Traversal):
                 f'While copying the parameter named "{key}", expected torch.Tensor or Tensor-like '
                 f"object from checkpoint but received {type(value)}"
             )
+        if is_lazy(tensor) and is_lazy(value):
+            return None  # neither has values
+        if is_lazy(value):
+            return f'"{key}" of the checkpoint has no values: its module was never called.'
         if tensor.ndim == 0 and tuple(value.shape) == (1,):
             value = value[0]
         if value.shape != tensor.shape:

@@ -11,7 +11,7 @@ from flambeau.ops.convert import instead_of
 from flambeau.ops.host import differentiable, host_function
 from flambeau.ops.linalg.checks import check_matrix, check_square
 from flambeau.ops.linalg.lapack import exponential
-from flambeau.ops.linalg.solve import inv, solve
+from flambeau.ops.linalg.solve import inv, solve, solve_triangular
 from flambeau.ops.matmul import matmul as matrix_product
 from flambeau.ops.parts import diagonal as diagonal_of
 from flambeau.ops.publish import public
@@ -139,7 +139,10 @@ def _in_order(
 
 @public(method=False)
 def householder_product(A: Tensor, tau: Tensor) -> Any:
-    """The first columns of the product of reflections I - τᵢ vᵢ vᵢᴴ, vᵢ below A's diagonal."""
+    """The first columns of the product of reflections I - τᵢ vᵢ vᵢᴴ, vᵢ below A's diagonal.
+
+    The product is I - V (I + diag(τ) triu(VᴴV, 1))⁻¹ diag(τ) Vᴴ (Puglisi, 1992).
+    """
     check_matrix(A, "torch.linalg.householder_product")
     rows, columns = A._type.shape[-2:]
     count = tau._type.shape[-1]
@@ -148,12 +151,27 @@ def householder_product(A: Tensor, tau: Tensor) -> Any:
             "torch.linalg.householder_product: input.shape[-2] must be greater than or equal to "
             "input.shape[-1], and input.shape[-1] to tau.shape[-1]"
         )
-    vectors = A.tril(-1) + eye(rows, columns, dtype=A.dtype, device=A.device)
-    result = eye(rows, columns, dtype=A.dtype, device=A.device).expand(A._type.shape)
-    for place in reversed(range(count)):
-        vector = vectors[..., place : place + 1]
-        result = result - tau[..., place, None, None] * (vector @ (vector.mH @ result))
-    return result if count else result + tau.sum()  # 0, so that it has a history
+    start = eye(rows, columns, dtype=A.dtype, device=A.device).expand(A._type.shape)
+    return _all_reflected(A, tau, start, False)
+
+
+def _all_reflected(A: Tensor, tau: Tensor, other: Any, adjoint: bool) -> Any:
+    """Q other or Qᴴ other, all reflections at once."""
+    rows, columns = A._type.shape[-2:]
+    count = tau._type.shape[-1]
+    if not count:
+        return other + tau.sum()  # 0, so that it has a history
+    below = A.tril(-1) + eye(rows, columns, dtype=A.dtype, device=A.device)
+    vectors = below[..., :count]
+    factors = tau.unsqueeze(-1)
+    inner = factors * (vectors.mH @ vectors).triu(1)
+    seen = vectors.mH @ other
+    if adjoint:
+        parts = solve_triangular(inner.mH, seen, upper=False, unitriangular=True)
+        parts = parts * (factors.conj() if factors.is_complex() else factors)
+    else:
+        parts = solve_triangular(inner, factors * seen, upper=True, unitriangular=True)
+    return other - vectors @ parts
 
 
 def reflected(A: Tensor, tau: Tensor, other: Tensor, left: bool, adjoint: bool) -> Any:
@@ -169,14 +187,7 @@ def reflected(A: Tensor, tau: Tensor, other: Tensor, left: bool, adjoint: bool) 
             f"torch.ormqr: other.shape[-2] must be {rows}, input's, and tau.shape[-1] at most "
             f"{min(rows, columns)}, got {other.shape[-2]} and {count}"
         )
-    vectors = A.tril(-1) + eye(rows, columns, dtype=A.dtype, device=A.device)
-    result = other
-    for place in range(count) if adjoint else reversed(range(count)):
-        vector = vectors[..., place : place + 1]
-        factor = tau[..., place, None, None]
-        factor = factor.conj() if adjoint and factor.is_complex() else factor
-        result = result - factor * (vector @ (vector.mH @ result))
-    return result
+    return _all_reflected(A, tau, other, adjoint)
 
 
 @public(method=False)
