@@ -90,7 +90,7 @@ def _is_none(name: str) -> bool:
     """Whether the name is here and is None, as torch.version.cuda is."""
     parent, _, last = name.rpartition(".")
     holder = find(parent) if parent else None
-    return holder is not None and last in getattr(holder, "__dict__", {})
+    return holder is not None and hasattr(holder, last)
 
 
 def _follow(start: Any, names: Iterable[str]) -> Any:

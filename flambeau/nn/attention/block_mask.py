@@ -180,7 +180,7 @@ class BlockMask:
         self.full_q_num_blocks = full_q_num_blocks
         self.full_q_indices = full_q_indices
         self.BLOCK_SIZE = _pair(BLOCK_SIZE)
-        self.mask_mod = noop_mask if mask_mod is None else mask_mod
+        self.mask_mod: MaskMod = noop_mask if mask_mod is None else mask_mod
         self._follows_mod = False  # whether the blocks say nothing beside mask_mod
 
     @classmethod

@@ -24,7 +24,7 @@ class Hooked:
     _forward_pre_hooks_with_kwargs: OrderedDict[int, bool]
     _backward_hooks: OrderedDict[int, Hook]
     _backward_pre_hooks: OrderedDict[int, Hook]
-    _is_full_backward_hook: bool | None
+    _is_full_backward_hook: bool | None = None
     forward: Callable[..., Any]
 
     def _init_hooks(self) -> None:
@@ -38,7 +38,6 @@ class Hooked:
             "_forward_pre_hooks_with_kwargs",
         ):
             object.__setattr__(self, name, OrderedDict())
-        object.__setattr__(self, "_is_full_backward_hook", None)
 
     def register_forward_pre_hook(
         self, hook: Hook, *, prepend: bool = False, with_kwargs: bool = False

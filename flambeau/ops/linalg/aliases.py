@@ -4,18 +4,14 @@ from __future__ import annotations
 
 from typing import Any
 
-import numpy
-
 from flambeau.ops.axes import axis_of
-from flambeau.ops.host import host_function
 from flambeau.ops.linalg import decompose, products
 from flambeau.ops.linalg import solve as systems
-from flambeau.ops.linalg.checks import broadcast_batches, check_matrix
+from flambeau.ops.linalg.checks import broadcast_batches
 from flambeau.ops.publish import public
 from flambeau.ops.return_types import named
 from flambeau.tensor.tensor import Tensor
 
-geqrf_ = named("geqrf", "a tau")
 svd_ = named("svd", "U S V")
 qr_ = named("qr", "Q R")
 geqrf_ = named("geqrf", "a tau")
@@ -141,26 +137,6 @@ def lu_unpack(
 def orgqr(input: Tensor, input2: Tensor) -> Any:
     """torch.linalg.householder_product."""
     return products.householder_product(input, input2)
-
-
-@host_function("geqrf")
-def _host_geqrf(a: Any) -> tuple[Any, Any]:
-    """Reflections and factors as LAPACK leaves them."""
-    reflections, factors = numpy.linalg.qr(a, "raw")
-    return numpy.swapaxes(reflections, -1, -2), factors
-
-
-@public()
-def geqrf(input: Tensor) -> Any:
-    """(a, tau) of a QR factorisation: R on and above a's diagonal, the reflections below it.
-
-    torch.linalg.householder_product(a, tau) is Q. It has no gradient; torch.linalg.qr has one.
-    """
-    check_matrix(input, "geqrf")
-    *batch, rows, columns = input._type.shape
-    dtype = input._type.dtype
-    kinds = [(input._type.shape, dtype), ((*batch, min(rows, columns)), dtype)]
-    return geqrf_(*_host_geqrf([input], (), kinds))
 
 
 @public()
