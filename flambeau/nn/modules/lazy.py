@@ -23,7 +23,7 @@ from flambeau.nn.modules.conv import (
     ConvTranspose1d,
     ConvTranspose2d,
     ConvTranspose3d,
-    _Conv,
+    _ConvNd,
 )
 from flambeau.nn.modules.linear import Linear
 from flambeau.nn.modules.module import Module
@@ -136,7 +136,7 @@ class LazyLinear(LazyModuleMixin, Linear):
             self.in_features = int(self.weight.shape[-1])
 
 
-class _LazyConv(LazyModuleMixin, _Conv):
+class _LazyConv(LazyModuleMixin, _ConvNd):
     """A convolution whose in_channels are those of its first input."""
 
     def _lazy_setup(self, out_channels: int, bias: bool, device: Any, dtype: Any) -> None:
