@@ -25,6 +25,13 @@ def _reference() -> Device:
     return ReferenceDevice()
 
 
+def _meta() -> Device:
+    from flambeau.device.meta import MetaDevice
+
+    return MetaDevice()
+
+
 register("cpu", _cpu)
 register("webgpu", _webgpu)
 register("reference", _reference)
+register("meta", _meta)

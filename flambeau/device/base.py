@@ -98,6 +98,8 @@ class Device(ABC):
     limits: Limits = Limits()
     host_memory = False
     """Whether buffers lie in the host's memory, so that they can be copied there at once."""
+    computes = True
+    """False where arrays have no values: what is recorded is never run."""
 
     @abstractmethod
     def from_numpy(self, array: numpy.ndarray[Any, Any], of: TensorType, copy: bool) -> Any:

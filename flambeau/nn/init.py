@@ -92,6 +92,8 @@ def normal_(tensor: Tensor, mean: float = 0.0, std: float = 1.0, generator: Any 
 
 def constant_(tensor: Tensor, val: float) -> Tensor:
     """Fill with one number."""
+    if tensor.is_meta:
+        return tensor
     return _set(tensor, numpy.full(tuple(tensor.shape), val, tensor.dtype.numpy))
 
 
@@ -223,6 +225,8 @@ def trunc_normal_(
     def below(x: float) -> float:
         return (1.0 + math.erf(x / math.sqrt(2.0))) / 2.0
 
+    if tensor.is_meta:
+        return tensor
     inside = below((b - mean) / std) - below((a - mean) / std)
     if inside > 0.3:
         return _set(tensor, _redrawn(tensor, mean, std, a, b, generator))
@@ -265,7 +269,7 @@ def orthogonal_(tensor: Tensor, gain: float = 1, generator: Any = None) -> Tenso
     """A (semi-)orthogonal matrix; further dimensions are flattened (Saxe et al., 2013)."""
     if tensor.ndim < 2:
         raise ValueError("Only tensors with 2 or more dimensions are supported")
-    if tensor.numel() == 0:
+    if tensor.numel() == 0 or tensor.is_meta:
         return tensor
     values = _sample(tensor, "normal_", 0, 1, generator)
     matrix = values.reshape(values.shape[0], -1)
@@ -279,6 +283,8 @@ def sparse_(tensor: Tensor, sparsity: float, std: float = 0.01, generator: Any =
     """Normal numbers, a part of each column zero (Martens, 2010)."""
     if tensor.ndim != 2:
         raise ValueError("Only tensors with 2 dimensions are supported")
+    if tensor.is_meta:
+        return tensor
     values = _sample(tensor, "normal_", 0, std, generator).copy()
     rows, columns = values.shape
     zeros = math.ceil(sparsity * rows)

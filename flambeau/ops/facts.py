@@ -53,7 +53,7 @@ def _fact(name: str, of: Callable[[Tensor], Any]) -> None:
 _fact("is_cuda", lambda self: False)
 _fact("is_mps", lambda self: False)
 _fact("is_xpu", lambda self: False)
-_fact("is_meta", lambda self: False)
+_fact("is_meta", lambda self: self.device.type == "meta")
 Tensor.is_sparse = False  # type: ignore[attr-defined]  # a plain fact: matrix products ask for it
 _fact("is_sparse_csr", lambda self: False)
 _fact("is_quantized", lambda self: False)

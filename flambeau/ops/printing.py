@@ -152,12 +152,14 @@ def _values(self: Tensor) -> Array:
 def _suffixes(self: Tensor) -> list[str]:
     found = []
     device = self.device
-    if device != get_default_device() and device.type not in ("cpu", "reference"):
+    if device.type == "meta":
+        found += ["device='meta'", f"size={tuple(self.shape)}"]
+    elif device != get_default_device() and device.type not in ("cpu", "reference"):
         found.append(f"device='{device}:{device.index or 0}'")
     usual = {get_default_dtype(), dtypes.int64, dtypes.bool_, get_default_dtype().to_complex()}
-    if self.numel() == 0:
+    if self.numel() == 0 or device.type == "meta":
         usual = {get_default_dtype()}
-        if self.ndim != 1:
+        if self.ndim != 1 and device.type != "meta":
             found.append(f"size={tuple(self.shape)}")
     if self.dtype not in usual:
         found.append(f"dtype={self.dtype!r}")
@@ -174,7 +176,9 @@ def show(self: Tensor, name: str = "tensor") -> str:
     suffixes = _suffixes(self)
     prefix = f"{name}("
     indent = len(prefix)
-    if self.numel() == 0:
+    if self.device.type == "meta":
+        text = "..."
+    elif self.numel() == 0:
         text = "[]"
     else:
         values = _values(self)

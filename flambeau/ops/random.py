@@ -13,13 +13,14 @@ from typing import Any
 import numpy
 
 from flambeau.autograd.mode import is_grad_enabled, no_grad
+from flambeau.device import base as devices
 from flambeau.graph import build as b
 from flambeau.graph import dtype as dtypes
 from flambeau.graph import op
 from flambeau.graph.dtype import DType
 from flambeau.ops import rejection
 from flambeau.ops.axes import DTYPE_TITLES, integers
-from flambeau.ops.creation import finished, refuse, size_and
+from flambeau.ops.creation import filled, finished, refuse, size_and
 from flambeau.ops.generator import Generator, default_generator
 from flambeau.ops.publish import publish
 from flambeau.schedule import watch
@@ -43,13 +44,19 @@ def engine_of(generator: Generator | None) -> Generator:
 def placed_draw(
     draw: Callable[[], Array], shape: Sequence[int], dtype: DType, device: Any
 ) -> Tensor:
-    """A tensor of numbers that `draw` takes of a generator; a call that is replayed draws again."""
+    """A tensor of numbers that `draw` takes of a generator; a call that is replayed draws again.
+
+    On a device without values nothing is drawn.
+    """
+    where = resolve(device)
+    if not devices.get(where).computes:
+        return filled(shape, 0, dtype, where)
     watcher, watch.ACTIVE = watch.ACTIVE, None
     try:
         values = draw()
     finally:
         watch.ACTIVE = watcher
-    made = placed_array(values, shape, dtype, device)
+    made = placed_array(values, shape, dtype, where)
     if watcher is not None:
         watcher.drawn(made._storage.node, lambda: draw().reshape(tuple(shape)).astype(dtype.numpy))
     return made

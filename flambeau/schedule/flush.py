@@ -153,6 +153,10 @@ def _run_or_mark(
     name: str, roots: list[Node], written: set[Node], donate: bool = True
 ) -> Exception | None:
     """Compute what can be computed; what cannot is marked, and the first error returned."""
+    if not device.get(name).computes:
+        for each in roots:
+            _settle(each, device.Buffer(each.type))
+        return None
     try:
         _run(name, list(roots), written, donate)
     except Exception as error:  # noqa: BLE001  # whatever a device raises is handed to the user

@@ -11,14 +11,13 @@ from flambeau.graph import dtype as dtypes
 from flambeau.graph.dtype import DType
 
 ELSEWHERE = frozenset(
-    {"cuda", "hip", "hpu", "ipu", "meta", "mps", "mtia", "privateuseone", "ve", "vulkan", "xla"}
-    | {"xpu"}
+    {"cuda", "hip", "hpu", "ipu", "mps", "mtia", "privateuseone", "ve", "vulkan", "xla"} | {"xpu"}
 )
 """PyTorch's device types that can be named and compared, and not used."""
 
 
 class device:  # noqa: N801  # PyTorch's name
-    """Where a tensor lives: a type ("cpu", "webgpu", "reference") and an index (0 or None).
+    """Where a tensor lives: a type ("cpu", "webgpu", "reference", "meta") and an index (0 or None).
 
     PyTorch's other types ("cuda", "mps", …) can be named; using one is the error. Raises
     RuntimeError where there is no such device type. Also a context manager: inside, it is

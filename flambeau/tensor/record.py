@@ -13,7 +13,7 @@ from flambeau.autograd.mode import STATE
 from flambeau.autograd.rules import RULES
 from flambeau.device import base as devices
 from flambeau.graph import op
-from flambeau.graph.composite import Composite
+from flambeau.graph.composite import Composite, placeholder
 from flambeau.graph.history import History
 from flambeau.graph.node import Location, Node, Operation, TupleType, node
 from flambeau.schedule import flush
@@ -214,8 +214,17 @@ def _aligned(nodes: tuple[Node, ...]) -> tuple[Node, ...]:
 
 
 def copied(source: Node, target: str) -> Node:
-    """The same array on another device. Raises TypeError where it cannot hold the dtype."""
+    """The same array on another device. Raises TypeError where it cannot hold the dtype.
+
+    Raises NotImplementedError where it has no values (meta).
+    """
+    if source.device is not None and not devices.get(source.device).computes:
+        devices.get(source.device).to_numpy(source.buffer)  # which says so
     check_dtype(target, source.dtype)
+    if not devices.get(target).computes and not source.requires_grad:
+        made = placeholder(source.type)  # the values need not be there, nor stay
+        made.device, made.buffer = target, devices.Buffer(source.type)
+        return made
     flush.expect_copies()
     made = derive(op.COPY, (source,), (target,))
     made.device = target

@@ -123,7 +123,10 @@ class Tensor(Attached):
         check_dtype(where, of.dtype)
         held = placeholder(of)
         held.device = where
-        held.buffer = devices.get(where).from_numpy(numpy.asarray(array, order="C"), of, copy)
+        target = devices.get(where)
+        if target.computes:
+            array = numpy.asarray(array, order="C")
+        held.buffer = target.from_numpy(array, of, copy)
         storage = Storage(held)
         if watch.ACTIVE is not None:
             watch.ACTIVE.constant(weakref.ref(storage), held, array, copy)
@@ -351,7 +354,9 @@ class Tensor(Attached):
         return self._storage.version
 
     def data_ptr(self) -> int:
-        """The address of the first element on the host; computes the tensor."""
+        """The address of the first element on the host; computes the tensor. On meta 0."""
+        if not devices.get(self._storage.node.device).computes:
+            return 0
         return self._to_numpy().__array_interface__["data"][0]
 
     # gradients ---------------------------------------------------------------------------------

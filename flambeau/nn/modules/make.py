@@ -15,8 +15,12 @@ from flambeau.tensor.tensor import Tensor
 def filled(shape: Any, value: float, device: Any = None, dtype: Any = None) -> Tensor:
     """A computed tensor of one number, so that building a model leaves nothing pending."""
     kind = get_default_dtype() if dtype is None else dtype
-    array = numpy.full(tuple(shape), value, kind.numpy)
-    return Tensor._from_numpy(array, resolve(device), copy=False)
+    where = resolve(device)
+    if where == "meta":
+        array = numpy.broadcast_to(numpy.array(value, kind.numpy), tuple(shape))  # one number
+    else:
+        array = numpy.full(tuple(shape), value, kind.numpy)
+    return Tensor._from_numpy(array, where, copy=False)
 
 
 def empty_parameter(shape: Any, device: Any = None, dtype: Any = None) -> Parameter:
