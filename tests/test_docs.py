@@ -11,6 +11,8 @@ ROOT = Path(__file__).resolve().parent.parent
 PAGES = sorted([ROOT / "README.md", *(ROOT / "docs").glob("*.md")])
 BLOCK = re.compile(r"^```python[^\n]*\n(.*?)^```$", re.MULTILINE | re.DOTALL)
 QUOTE = re.compile(r"^```py source=(\S+)\n(.*?)^```$", re.MULTILINE | re.DOTALL)
+EXTRAS = {"onnx.md": "onnx"}
+"""Pages whose code needs a library of an extra."""
 LINK = re.compile(r"\]\((?!https?:|#|mailto:)([^)#\s]+)")
 
 
@@ -27,6 +29,8 @@ def test_code_runs(
     page: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     """A block that raises fails here, with the page's line in the traceback."""
+    if page.name in EXTRAS:
+        pytest.importorskip(EXTRAS[page.name], reason="the page shows what an extra brings")
     monkeypatch.chdir(tmp_path)
     namespace: dict[str, object] = {"__name__": "__main__"}
     for line, code in _blocks(page):

@@ -44,7 +44,7 @@ ScriptFunction = Callable[..., Any]
 
 
 class TracerWarning(Warning):
-    """PyTorch's warning about traces; Flambeau never gives it."""
+    """What a trace fixed though it may depend on values; torch.onnx.export gives it."""
 
 
 def _say(name: str) -> None:

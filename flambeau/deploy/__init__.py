@@ -1,0 +1,1 @@
+"""Leaving Python: models as files that other programs run."""

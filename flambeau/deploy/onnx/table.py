@@ -1,0 +1,274 @@
+"""The table: what each operation is in ONNX.
+
+`PRIMITIVES` has every primitive that can be written, `REASONS` says why the others cannot, and
+`COMPOSITES` has the operations of the API for which ONNX has an operator; all other composites are
+written as the primitives of their expansion. A rule that returns None leaves the step to that, too.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass, replace
+from typing import Any
+
+from flambeau.deploy.onnx import contraction as c
+from flambeau.deploy.onnx import elementwise as e
+from flambeau.deploy.onnx import layers, movement
+from flambeau.deploy.onnx.steps import Step
+from flambeau.deploy.onnx.writer import Value, Writer
+from flambeau.graph import dtype as dtypes
+from flambeau.graph import op
+from flambeau.graph.dtype import DType
+from flambeau.ops import (
+    activation,
+    arithmetic,
+    comparison,
+    embedding,
+    extremes,
+    gather,
+    math,
+    philox,
+    pool,
+    power,
+    recurrent,
+    reduce,
+    rounding,
+    softmax,
+    trigonometry,
+)
+from flambeau.ops import conv as conv_ops
+from flambeau.ops import matmul as matmul_ops
+from flambeau.ops import norm as norm_ops
+from flambeau.ops import pad as pad_ops
+
+
+@dataclass(frozen=True, slots=True)
+class Entry:
+    """A rule, the opset that has its operators, and which dtypes are computed in wider ones.
+
+    widens: "small" (integers below 32 bits and uint32, in int64), "bool" (in int32), "half"
+    (16-bit floats, in float32); results have the narrow dtype again.
+    """
+
+    rule: e.Rule
+    since: int = 13
+    widens: str = ""
+    takes: int | None = None  # how many inputs are looked at; None: all
+
+
+def _wide(dtype: DType, widens: str) -> DType | None:
+    if dtype.kind == "bool":
+        return dtypes.int32 if "bool" in widens else None
+    if dtype.is_floating_point:
+        return dtypes.float32 if dtype.itemsize == 2 and "half" in widens else None
+    small = dtype.itemsize < 4 or dtype is dtypes.uint32
+    return dtypes.int64 if small and "small" in widens else None
+
+
+def _run(entry: Entry) -> Callable[[Writer, Step], Any]:
+    """The entry's rule, in the dtypes that it can use."""
+
+    def run(w: Writer, s: Step) -> Any:
+        narrow = s.inputs[-1].dtype if s.inputs else s.dtype
+        wide = _wide(narrow, entry.widens)
+        if wide is None:
+            return entry.rule(w, s)
+
+        def widened(dtype: DType) -> DType:
+            return wide if dtype is narrow else dtype
+
+        inputs = [w.cast(each, widened(each.dtype)) for each in s.inputs]
+        inner = replace(s, inputs=inputs, dtypes=[widened(each) for each in s.dtypes])
+        made = entry.rule(w, inner)
+        if made is None:
+            return None
+        if isinstance(made, Value):
+            return w.cast(made, s.dtype)
+        return tuple([w.cast(each, dtype) for each, dtype in zip(made, s.dtypes, strict=True)])
+
+    return run
+
+
+def _or(kind: str) -> e.Rule:
+    """An operator of numbers, and of truth values the one that means the same."""
+    return e.by_kind(e.plain(kind), e.plain({"Mul": "And"}.get(kind, "Or")))
+
+
+def _bits(kind: str) -> e.Rule:
+    """Of truth values there always were operators; of the bits of integers since opset 18."""
+
+    def integers(w: Writer, s: Step) -> Value:
+        if w.opset < 18:
+            raise s.refuse("of integers it needs opset_version=18 or later")
+        return w.emit(f"Bitwise{kind}", s.inputs, s.dtype, s.shape)
+
+    return e.by_kind(integers, e.plain(kind))
+
+
+def _of(function: Any) -> Any:
+    """The operation that a @composite records."""
+    return function.operation
+
+
+PRIMITIVES: dict[Any, Entry] = {
+    op.CONST: Entry(e.const),
+    op.IOTA: Entry(e.iota),
+    op.NEG: Entry(e.plain("Neg"), widens="small"),
+    op.SQRT: Entry(e.plain("Sqrt")),
+    op.EXP: Entry(e.plain("Exp")),
+    op.LOG: Entry(e.plain("Log")),
+    op.SIN: Entry(e.plain("Sin"), widens="half"),
+    op.FLOOR: Entry(e.plain("Floor")),
+    op.CAST: Entry(e.cast),
+    op.BITCAST: Entry(e.bitcast, since=26),
+    op.ADD: Entry(_or("Add"), widens="small"),
+    op.MUL: Entry(_or("Mul"), widens="small"),
+    op.FMA: Entry(e.multiply_add, widens="half"),
+    op.DIV: Entry(e.plain("Div")),
+    op.IDIV: Entry(e.floor_divide, widens="small"),
+    op.MOD: Entry(e.remainder, widens="small"),
+    op.MAX: Entry(_or("Max"), widens="small"),
+    op.LT: Entry(e.by_kind(e.plain("Less"), e.less_of_bools), widens="small"),
+    op.EQ: Entry(e.plain("Equal"), widens="small"),
+    op.AND: Entry(_bits("And")),
+    op.OR: Entry(_bits("Or")),
+    op.XOR: Entry(_bits("Xor")),
+    op.SHL: Entry(e.shift_left),
+    op.SHR: Entry(e.shift_right),
+    op.WHERE: Entry(e.by_kind(e.plain("Where"), e.where_of_bools), widens="small"),
+    op.REDUCE: Entry(c.reduce, widens="small bool half"),
+    op.SCAN: Entry(c.scan, since=14, widens="small bool half"),
+    op.SORT: Entry(c.sort, widens="small bool half"),
+    op.MATMUL: Entry(e.plain("MatMul"), widens="small half"),
+    op.CONV: Entry(c.conv, widens="half"),
+    op.ATTENTION: Entry(c.attention, widens="half"),
+    op.RESHAPE: Entry(movement.reshape),
+    op.PERMUTE: Entry(movement.permute),
+    op.EXPAND: Entry(movement.expand),
+    op.PAD: Entry(movement.pad, widens="small bool half"),
+    op.SLICE: Entry(movement.slice_),
+    op.WINDOW: Entry(movement.window),
+    op.CAT: Entry(movement.cat),
+    op.GATHER: Entry(movement.gather),
+    op.SCATTER: Entry(movement.scatter, widens="small bool half"),
+    op.ASSIGN: Entry(movement.assign, widens="small"),
+}
+"""How primitives are written."""
+
+WALKED = frozenset(
+    (
+        *(op.BUFFER, op.MATERIALIZE, op.COPY, op.DETACH, op.FUNCTION, op.GRAFT, op.PICK),
+        op.ATTENTION_BACKWARD,
+    )
+)
+"""Primitives that the walk itself resolves, see steps.py."""
+
+_COMPLEX = "ONNX's operators do not compute with complex numbers: use the parts"
+REASONS: dict[Any, str] = {
+    op.REAL: _COMPLEX,
+    op.IMAG: _COMPLEX,
+    op.COMPLEX_OF: _COMPLEX,
+    op.CALL: "it runs on the host in Python (linear algebra, fft, user kernels)",
+}
+"""Why the other primitives cannot be written."""
+
+_TRIGONOMETRY = {
+    trigonometry._cos: "Cos",
+    trigonometry._tan: "Tan",
+    trigonometry._atan: "Atan",
+    trigonometry._asin: "Asin",
+    trigonometry._acos: "Acos",
+    trigonometry._tanh: "Tanh",
+    trigonometry._sinh: "Sinh",
+    trigonometry._cosh: "Cosh",
+    trigonometry._asinh: "Asinh",
+    trigonometry._acosh: "Acosh",
+    trigonometry._atanh: "Atanh",
+}
+
+COMPOSITES: dict[Any, Entry] = {
+    **{
+        formula: Entry(e.floats_only(name), widens="half")
+        for formula, name in _TRIGONOMETRY.items()
+    },
+    math._erf: Entry(e.floats_only("Erf"), widens="half"),
+    power._pow: Entry(e.floats_only("Pow"), widens="half"),
+    power._integer_pow: Entry(e.plain("Pow"), widens="small"),
+    rounding._abs: Entry(e.plain("Abs"), widens="small"),
+    rounding._sign: Entry(e.floats_only("Sign")),
+    rounding._ceil: Entry(e.floats_only("Ceil")),
+    rounding._round: Entry(e.floats_only("Round"), widens="half"),
+    rounding._clamp: Entry(e.clamp, widens="small"),
+    arithmetic._sub: Entry(e.plain("Sub"), widens="small"),
+    arithmetic._fmod: Entry(e.plain("Mod", fmod=1)),
+    arithmetic._reciprocal: Entry(e.floats_only("Reciprocal")),
+    comparison._ne: Entry(e.unequal, widens="small"),
+    comparison._le: Entry(e.plain("LessOrEqual"), since=16, widens="small bool"),
+    comparison._minimum: Entry(e.by_kind(e.plain("Min"), e.plain("And")), widens="small"),
+    comparison._isnan: Entry(e.floats_only("IsNaN")),
+    comparison._isinf: Entry(e.infinite),
+    activation._relu: Entry(e.floats_only("Relu")),
+    activation._leaky_relu: Entry(e.leaky_relu, widens="half"),
+    activation._elu: Entry(e.elu, widens="half"),
+    activation._sigmoid: Entry(e.floats_only("Sigmoid"), widens="half"),
+    activation._silu: Entry(e.silu, widens="half"),
+    activation._mish: Entry(e.floats_only("Mish"), since=18, widens="half"),
+    activation._softplus: Entry(e.softplus, widens="half"),
+    activation._gelu: Entry(e.gelu, widens="half"),
+    activation._hardtanh: Entry(e.hardtanh, widens="small"),
+    activation._hardsigmoid: Entry(
+        e.floats_only("HardSigmoid", alpha=1 / 6, beta=0.5), widens="half"
+    ),
+    activation._hardswish: Entry(e.floats_only("HardSwish"), since=14, widens="half"),
+    activation._softsign: Entry(e.floats_only("Softsign"), widens="half"),
+    softmax._softmax: Entry(c.over_axis("Softmax"), widens="half"),
+    softmax._log_softmax: Entry(c.over_axis("LogSoftmax"), widens="half"),
+    reduce._sum: Entry(c.reducer("ReduceSum")),
+    reduce._mean: Entry(c.reducer("ReduceMean")),
+    reduce._prod: Entry(c.reducer("ReduceProd")),
+    extremes._amax: Entry(c.reducer("ReduceMax")),
+    extremes._amin: Entry(c.reducer("ReduceMin")),
+    extremes._place: Entry(c.place, widens="small half"),
+    extremes._value_and_place: Entry(c.value_and_place),
+    matmul_ops._matmul: Entry(c.matmul, widens="small half"),
+    _of(matmul_ops._linear): Entry(c.linear, widens="half"),
+    _of(conv_ops.convolution): Entry(c.convolution, widens="half"),
+    _of(conv_ops.transposed_convolution): Entry(c.transposed_convolution, widens="half"),
+    _of(norm_ops.batch_norm_evaluation): Entry(layers.batch_norm, widens="half"),
+    _of(norm_ops._layer_norm): Entry(layers.layer_norm, since=17, widens="half"),
+    _of(norm_ops._instance_norm): Entry(layers.instance_norm, widens="half"),
+    _of(pool.max_windows): Entry(layers.max_pool, widens="half"),
+    _of(pool.mean_windows): Entry(layers.mean_pool, widens="half"),
+    recurrent._lstm: Entry(layers.recurrent("LSTM"), takes=4, widens="half"),
+    recurrent._gru: Entry(layers.recurrent("GRU"), takes=4, widens="half"),
+    recurrent._plain: Entry(layers.recurrent("RNN"), takes=3, widens="half"),
+    _of(embedding._embedding): Entry(movement.embedding),
+    _of(gather.gather_along): Entry(movement.gather_along),
+    _of(gather.scatter_along): Entry(c.scatter_along, since=18),
+    _of(pad_ops._constant): Entry(movement.constant_pad, widens="small bool"),
+    _of(pad_ops._continued): Entry(movement.continued_pad),
+    philox._dropout: Entry(e.dropout),
+}
+"""Operations of the API that are one ONNX operator, or a few."""
+
+
+def find(operation: Any, opset: int) -> Callable[[Writer, Step], Any] | None:
+    """The rule for an operation, where there is one for this opset."""
+    entry = PRIMITIVES.get(operation) or COMPOSITES.get(operation)
+    if entry is None or opset < entry.since:
+        return None
+    return _run(entry)
+
+
+def inputs_taken(operation: Any) -> int | None:
+    """How many of its inputs an operation's rule looks at; None: all."""
+    entry = COMPOSITES.get(operation)
+    return None if entry is None else entry.takes
+
+
+def reason(operation: Any, opset: int) -> str:
+    """Why a primitive cannot be written."""
+    if operation in PRIMITIVES:
+        since = PRIMITIVES[operation].since
+        return f"it needs opset_version={since} or later, not {opset}"
+    return REASONS[operation]
