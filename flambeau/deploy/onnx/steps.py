@@ -158,6 +158,8 @@ class Walker:
         if passed is not None:
             return passed
         step = self._described(joint, inputs, location)
+        if any(each.is_complex for each in step.dtypes):
+            raise step.refuse("its result is complex, and ONNX's operators take no complex numbers")
         if isinstance(first.op, Primitive):
             folded = self._folded(step)
             if folded is not None:
@@ -267,6 +269,8 @@ class Walker:
             raise refusal(
                 "COPY", location, "the model copies between devices: move all of it to one first"
             )
+        if first.dtype.is_complex:
+            raise refusal("a complex tensor", location, "ONNX's operators take no complex numbers")
         arrays = [devices.get(each.device).to_numpy(each.buffer) for each in joint]
         if any(not numpy.array_equal(each, arrays[0], equal_nan=_floats(each)) for each in arrays):
             raise refusal(

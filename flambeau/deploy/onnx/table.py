@@ -230,7 +230,7 @@ COMPOSITES: dict[Any, Entry] = {
     extremes._amin: Entry(c.reducer("ReduceMin")),
     extremes._place: Entry(c.place, widens="small half"),
     extremes._value_and_place: Entry(c.value_and_place),
-    matmul_ops._matmul: Entry(c.matmul, widens="small half"),
+    _of(matmul_ops._matmul): Entry(c.matmul, widens="small half"),
     _of(matmul_ops._linear): Entry(c.linear, widens="half"),
     _of(conv_ops.convolution): Entry(c.convolution, widens="half"),
     _of(conv_ops.transposed_convolution): Entry(c.transposed_convolution, widens="half"),
