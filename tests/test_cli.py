@@ -70,5 +70,5 @@ def test_demo_on_an_unknown_device_is_one_message() -> None:
     command = [sys.executable, "-m", "flambeau", "demo", "--device", "cuda"]
     run = subprocess.run(command, capture_output=True, text=True, check=False)
     assert run.returncode == 2
-    assert "Expected one of cpu, webgpu, reference" in run.stderr
+    assert "the devices are cpu, webgpu, reference" in run.stderr
     assert "Traceback" not in run.stderr

@@ -24,7 +24,7 @@ from flambeau.graph.history import keeps_inputs
 from flambeau.graph.node import Node, tensor_type
 from flambeau.kernel.limits import Limits
 from flambeau.kernel.program import Program
-from flambeau.schedule import failure, watch
+from flambeau.schedule import apart, failure, watch
 from flambeau.schedule.expand import expand
 
 
@@ -36,6 +36,7 @@ class Statistics:
     plan_hits: int = 0
     plans_loaded: int = 0
     plans_built: int = 0
+    graphs_apart: int = 0
 
 
 STATISTICS = Statistics()
@@ -361,6 +362,9 @@ def _run(name: str, roots: list[Node], written: set[Node], donate: bool = True) 
     key.append(-1 << 41)
     key.extend(donated)
     executable = _PLANS.get(tuple(key))
+    if executable is None and _may_be_apart(name) and apart.is_loop(order, tuple(key)):
+        _run_apart(name, order, outputs, written, donate)
+        return
     if executable is None:
         executable = _for_many_lengths(name, walk, outputs, donated, written)
         executable = executable or _obtain(name, walk, outputs, donated)
@@ -388,6 +392,27 @@ def _run(name: str, roots: list[Node], written: set[Node], donate: bool = True) 
         watch.ACTIVE.ran(executable, order, walk.leaves, outputs, donated)
     for node, buffer in zip(outputs, buffers, strict=True):
         _settle(node, buffer)
+
+
+def _may_be_apart(name: str) -> bool:
+    """A recording wants one plan, and what interprets has none to spare."""
+    return watch.ACTIVE is None and not hasattr(device.get(name), "interpret")
+
+
+def _run_apart(
+    name: str, order: Sequence[Node], outputs: Sequence[Node], written: set[Node], donate: bool
+) -> None:
+    """Compute the Nodes one by one; what only this needed is forgotten again."""
+    STATISTICS.graphs_apart += 1
+    for stage in apart.stages(order):
+        _run(name, [each for each in stage if each.buffer is None], written, donate)
+    left = [each for each in outputs if each.buffer is None]
+    if left:
+        _run(name, left, written, donate)
+    wanted = set(outputs)
+    for node in order:
+        if node not in wanted and keeps_inputs(node):
+            node.buffer = None
 
 
 def _settle_unspoilt(

@@ -16,6 +16,10 @@ ELSEWHERE = frozenset(
 """PyTorch's device types that can be named and compared, and not used."""
 
 
+class _NotHereError(AssertionError, RuntimeError):
+    """A device of another machine was used: PyTorch's error, and that of devices that fail here."""
+
+
 class device:  # noqa: N801  # PyTorch's name
     """Where a tensor lives: a type ("cpu", "webgpu", "reference", "meta") and an index (0 or None).
 
@@ -110,7 +114,7 @@ def resolve(of: Any) -> str:
         return default_device_name()
     name = of.type if isinstance(of, device) else device(of).type
     if name in ELSEWHERE:
-        raise AssertionError(
+        raise _NotHereError(
             f"Torch not compiled with {name.upper()} enabled: Flambeau uses GPUs through WebGPU, "
             f"device 'webgpu'; the devices are {', '.join(devices.names())}"
         )
