@@ -118,8 +118,16 @@ def _weighted_table(axis: _Axis, cubic: bool, antialias: bool) -> tuple[Array, A
 # the sums ----------------------------------------------------------------------------------------
 
 
+class Method(NamedTuple):
+    """How an axis was resized, for those who write the operation for other programs."""
+
+    mode: str
+    axis: _Axis
+    antialias: bool = False
+
+
 @composite(saves="")
-def _resample(input: Tensor, index: Tensor, weights: Tensor, axis: int) -> Tensor:
+def _resample(input: Tensor, index: Tensor, weights: Tensor, axis: int, method: Method) -> Tensor:
     """For each place the sum of its taps along `axis`, times their weights."""
     x, shares = input._read(), weights._read()
     taken = b.gather(x, index._read(), axis)
@@ -128,6 +136,12 @@ def _resample(input: Tensor, index: Tensor, weights: Tensor, axis: int) -> Tenso
     total = b.reduce("add", weighted, (axis + 1,))
     shape = (*x.shape[:axis], shares.shape[0], *x.shape[axis + 1 :])
     return Tensor._traced(b.cast(b.reshape(total, shape), x.dtype))
+
+
+@composite(saves="")
+def _taken(input: Tensor, index: Tensor, axis: int, method: Method) -> Tensor:
+    """For each place one element along `axis`."""
+    return Tensor._traced(b.gather(input._read(), index._read(), axis))
 
 
 def _weighted(input: Tensor, axes: list[_Axis], cubic: bool, antialias: bool) -> Tensor:
@@ -148,6 +162,7 @@ def _weighted(input: Tensor, axes: list[_Axis], cubic: bool, antialias: bool) ->
             Tensor._from_numpy(index, where),
             Tensor._from_numpy(weights.astype(kind), where),
             input.ndim - len(axes) + place,
+            Method("cubic" if cubic else "linear", axis, antialias),
         )
     return input if axes and input._view is None and not input.is_leaf else input.clone()
 
@@ -155,7 +170,8 @@ def _weighted(input: Tensor, axes: list[_Axis], cubic: bool, antialias: bool) ->
 def _nearest(input: Tensor, axes: list[_Axis], exact: bool) -> Tensor:
     for place, axis in enumerate(axes):
         index = Tensor._from_numpy(_nearest_table(axis, exact), input.device.type)
-        input = input.index_select(input.ndim - len(axes) + place, index)
+        method = Method("nearest-exact" if exact else "nearest", axis)
+        input = _taken(input, index, input.ndim - len(axes) + place, method)
     return input
 
 

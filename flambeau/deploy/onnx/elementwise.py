@@ -6,6 +6,7 @@ only is computed in these by the table (see table.py), so rules see dtypes that 
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable
 from typing import Any
 
@@ -206,6 +207,32 @@ def gelu(w: Writer, s: Step) -> Value | None:
     if w.opset >= 20:
         return w.emit("Gelu", [x], s.dtype, s.shape, approximate=s.attrs[0])
     return None
+
+
+def exp2(w: Writer, s: Step) -> Value:
+    return w.emit("Pow", [w.constant(2, s.dtype), *s.inputs], s.dtype, s.shape)
+
+
+def log2(w: Writer, s: Step) -> Value:
+    factor = w.constant(1 / math.log(2), s.dtype)
+    return w.emit("Mul", [w.emit("Log", s.inputs, s.dtype), factor], s.dtype, s.shape)
+
+
+def erfc(w: Writer, s: Step) -> Value:
+    """1 - erf, as PyTorch's exporter has it: small values lose their relative precision."""
+    both = [w.constant(1, s.dtype), w.emit("Erf", s.inputs, s.dtype)]
+    return w.emit("Sub", both, s.dtype, s.shape)
+
+
+def signbit(w: Writer, s: Step) -> Value | None:
+    """x < 0; of zeros the sign of their reciprocal."""
+    (x,) = s.inputs
+    if not x.dtype.is_floating_point:
+        return None
+    zero = w.constant(0, x.dtype)
+    is_zero = w.emit("Equal", [x, zero], bool_)
+    seen = w.emit("Where", [is_zero, w.emit("Reciprocal", [x], x.dtype), x], x.dtype)
+    return w.emit("Less", [seen, zero], bool_, s.shape)
 
 
 def clip(w: Writer, x: Value, low: Value | None, high: Value | None, s: Step) -> Value:

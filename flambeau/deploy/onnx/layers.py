@@ -9,6 +9,7 @@ import numpy
 from flambeau.deploy.onnx.extents import apply, varies
 from flambeau.deploy.onnx.steps import Step
 from flambeau.deploy.onnx.writer import Value, Writer
+from flambeau.graph import dtype as dtypes
 
 # normalisation ----------------------------------------------------------------------------------
 
@@ -120,6 +121,51 @@ def mean_pool(w: Writer, s: Step) -> Value | None:
         pads=pads[0] + pads[1],
         count_include_pad=int(include),
     )
+
+
+# resizing ---------------------------------------------------------------------------------------
+
+_NEAREST = {
+    "nearest": ("asymmetric", "floor"),
+    "nearest-exact": ("half_pixel", "round_prefer_ceil"),
+}
+
+
+def _resized(w: Writer, s: Step, x: Value, axis: int, method: Any) -> Value | None:
+    """Resize of one axis; axes that follow one another in one mode are one operator."""
+    mode, how, antialias = method
+    if antialias or s.dtype is not dtypes.float32 or varies(mode):
+        return None
+    options: dict[str, Any] = {"mode": "nearest"}
+    if mode in _NEAREST:
+        options["coordinate_transformation_mode"], options["nearest_mode"] = _NEAREST[mode]
+    else:
+        corners = s.fixed(how.align_corners, "align_corners")
+        options = {"mode": mode, "cubic_coeff_a": -0.75}
+        options["coordinate_transformation_mode"] = "align_corners" if corners else "half_pixel"
+    axes = {axis: how}
+    made = x.made_of
+    if made is not None and made[:2] == ("resized", options) and axis not in made[3]:
+        x, axes = made[2], {**made[3], axis: how}
+    factors = [each.factor for each in axes.values()]
+    empty = None
+    if all(isinstance(each, float) for each in factors):
+        scales = numpy.ones(x.rank, numpy.float32)
+        for at, each in axes.items():
+            scales[at] = each.factor
+        inputs = [x, empty, w.constant(scales, dtypes.float32)]
+    elif all(each is None for each in factors):
+        inputs = [x, empty, empty, w.vector(s.shape)]
+    else:
+        return None
+    result = w.emit("Resize", inputs, s.dtype, s.shape, **options)
+    result.made_of = ("resized", options, x, axes)
+    return result
+
+
+def resample(w: Writer, s: Step) -> Value | None:
+    axis, method = s.attrs[-2][0], s.attrs[-1][0]
+    return _resized(w, s, s.inputs[0], axis, method)
 
 
 # recurrent --------------------------------------------------------------------------------------

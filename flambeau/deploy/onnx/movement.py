@@ -255,7 +255,7 @@ def gather_along(w: Writer, s: Step) -> Value:
 
 
 def embedding(w: Writer, s: Step) -> Value:
-    index, weight, _padding = s.arguments()
+    index, weight, *_ = s.arguments()
     return w.emit("Gather", [weight, index], s.dtype, s.shape, axis=0)
 
 

@@ -139,7 +139,11 @@ class Walker:
             return []
         rows = [self.links.get(each, (each.inputs, ()))[0] for each in joint]
         count = self.table.inputs_taken(first.op)
-        rows = [row if count is None else row[:count] for row in rows]
+        if (
+            count is not None
+            and len({tuple([each.type for each in row[count:]]) for row in rows}) > 1
+        ):
+            rows = [row[:count] for row in rows]
         if any(len(row) != len(rows[0]) for row in rows):
             raise refusal(
                 first.op.name, location, "it takes more inputs where a dynamic axis is longer"
@@ -244,11 +248,12 @@ class Walker:
         if not isinstance(step.operation, Composite) and step.operation not in _ATTENTIONS:
             raise step.refuse(self.table.reason(step.operation, self.writer.opset))
         expansions = [_expansion(each) for each in joint]
+        if any(len(each[0]) != len(inputs) for each in expansions):
+            raise step.refuse(
+                "a loop or table in it is longer where a dynamic axis is: fix its size"
+            )
         places = list(zip(*[each[0] for each in expansions], strict=True))
         roots = list(zip(*[each[1] for each in expansions], strict=True))
-        taken = self.table.inputs_taken(step.operation)
-        if taken is not None and len(places) != len(inputs):
-            raise step.refuse("its length depends on a dynamic axis")
         found = self._write(roots, dict(zip(places, inputs, strict=True)), step.location)
         return found[0] if len(found) == 1 else tuple(found)
 

@@ -32,6 +32,7 @@ from flambeau.ops import (
     power,
     recurrent,
     reduce,
+    resize,
     rounding,
     softmax,
     trigonometry,
@@ -53,7 +54,7 @@ class Entry:
     rule: e.Rule
     since: int = 13
     widens: str = ""
-    takes: int | None = None  # how many inputs are looked at; None: all
+    takes: int | None = None  # of how many inputs the others are only the loop or table; None: all
 
 
 def _wide(dtype: DType, widens: str) -> DType | None:
@@ -69,7 +70,8 @@ def _run(entry: Entry) -> Callable[[Writer, Step], Any]:
     """The entry's rule, in the dtypes that it can use."""
 
     def run(w: Writer, s: Step) -> Any:
-        narrow = s.inputs[-1].dtype if s.inputs else s.dtype
+        looked = s.inputs[: entry.takes]
+        narrow = looked[-1].dtype if looked else s.dtype
         wide = _wide(narrow, entry.widens)
         if wide is None:
             return entry.rule(w, s)
@@ -191,6 +193,10 @@ COMPOSITES: dict[Any, Entry] = {
         formula: Entry(e.floats_only(name), widens="half")
         for formula, name in _TRIGONOMETRY.items()
     },
+    math._exp2: Entry(e.exp2, widens="half"),
+    math._log2: Entry(e.log2, widens="half"),
+    math._erfc: Entry(e.erfc, widens="half"),
+    comparison._signbit: Entry(e.signbit, widens="half"),
     math._erf: Entry(e.floats_only("Erf"), widens="half"),
     power._pow: Entry(e.floats_only("Pow"), widens="half"),
     power._integer_pow: Entry(e.plain("Pow"), widens="small"),
@@ -239,6 +245,8 @@ COMPOSITES: dict[Any, Entry] = {
     _of(norm_ops._instance_norm): Entry(layers.instance_norm, widens="half"),
     _of(pool.max_windows): Entry(layers.max_pool, widens="half"),
     _of(pool.mean_windows): Entry(layers.mean_pool, widens="half"),
+    _of(resize._resample): Entry(layers.resample, takes=1),
+    _of(resize._taken): Entry(layers.resample, takes=1),
     recurrent._lstm: Entry(layers.recurrent("LSTM"), takes=4, widens="half"),
     recurrent._gru: Entry(layers.recurrent("GRU"), takes=4, widens="half"),
     recurrent._plain: Entry(layers.recurrent("RNN"), takes=3, widens="half"),
@@ -261,7 +269,7 @@ def find(operation: Any, opset: int) -> Callable[[Writer, Step], Any] | None:
 
 
 def inputs_taken(operation: Any) -> int | None:
-    """How many of its inputs an operation's rule looks at; None: all."""
+    """How many of its inputs an operation's rule needs, see Entry; None: all."""
     entry = COMPOSITES.get(operation)
     return None if entry is None else entry.takes
 
