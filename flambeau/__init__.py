@@ -70,6 +70,7 @@ _MODULES = frozenset(
         "masked",
         "mps",
         "multiprocessing",
+        "nested",
         "nn",
         "onnx",
         "openness",

@@ -65,7 +65,7 @@ class memory_format:  # noqa: N801  # PyTorch's name
 
 
 class layout:  # noqa: N801  # PyTorch's name
-    """Dense (strided) or sparse (sparse_coo, sparse_csr)."""
+    """Dense (strided), sparse (sparse_coo, sparse_csr) or nested by rows (jagged)."""
 
     def __init__(self, name: str) -> None:
         self._name = name
@@ -81,6 +81,7 @@ channels_last_3d = memory_format("channels_last_3d")
 strided = layout("strided")
 sparse_coo = layout("sparse_coo")
 sparse_csr = layout("sparse_csr")
+jagged = layout("jagged")
 Tensor.layout = property(lambda self: strided)  # type: ignore[attr-defined]  # a fact of all tensors
 
 __all__ = [
@@ -97,6 +98,7 @@ __all__ = [
     "channels_last",
     "channels_last_3d",
     "contiguous_format",
+    "jagged",
     "layout",
     "memory_format",
     "preserve_format",

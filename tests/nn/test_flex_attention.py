@@ -20,6 +20,8 @@ from flambeau.nn.attention.flex_attention import (
     noop_mask,
     or_masks,
 )
+from flambeau.nn.attention.varlen import AuxRequest as VarlenRequest
+from flambeau.nn.attention.varlen import varlen_attn, varlen_attn_out
 
 
 def inputs(heads: int = 2, queries: int = 6, keys: int = 6) -> list[Any]:
@@ -162,3 +164,52 @@ def test_sizes_that_do_not_fit() -> None:
         flex_attention(q, k[:, :1], v[:, :1])
     with pytest.raises(TypeError, match="must return a tensor"):
         flex_attention(q, k, v, lambda score, b, h, i, j: 1.0)
+
+
+@pytest.mark.parametrize("window", [(-1, -1), (-1, 0), (1, 0), (0, 1)])
+def test_sequences_one_after_the_other(window: tuple[int, int]) -> None:
+    torch.manual_seed(0)
+    queries, keys = [2, 3, 1], [4, 3, 2]
+    q = torch.randn(sum(queries), 4, 3, requires_grad=True)
+    k, v = torch.randn(sum(keys), 2, 3), torch.randn(sum(keys), 2, 3)
+    bounds = [torch.tensor(np.cumsum([0, *each]), dtype=torch.int32) for each in (queries, keys)]
+    output, lse = varlen_attn(
+        q, k, v, *bounds, 3, 4, window_size=window, enable_gqa=True, return_aux=VarlenRequest(True)
+    )
+    parts = []
+    lengths = zip(q.split(queries), k.split(keys), v.split(keys), strict=True)
+    for one, its_keys, its_values in lengths:
+        offset = len(its_keys) - len(one)
+        distance = torch.arange(len(its_keys)) - torch.arange(len(one)).unsqueeze(1) - offset
+        mask = distance > -10
+        if window[0] >= 0:
+            mask &= distance >= -window[0]
+        if window[1] >= 0:
+            mask &= distance <= window[1]
+        each = [x.transpose(0, 1).unsqueeze(0) for x in (one, its_keys, its_values)]
+        found = F.scaled_dot_product_attention(*each, mask, enable_gqa=True)
+        parts.append(found.squeeze(0).transpose(0, 1))
+    wanted = torch.cat(parts)
+    close(output, wanted)
+    assert lse.shape == (6, 4)
+    found = torch.empty_like(output)
+    plain = varlen_attn(q, k, v, *bounds, 3, 4, window_size=window, enable_gqa=True)
+    with torch.no_grad():
+        varlen_attn_out(found, q, k, v, *bounds, 3, 4, window_size=window, enable_gqa=True)
+    close(found, plain)
+    close(
+        torch.autograd.grad(plain.pow(2).sum(), q)[0],
+        torch.autograd.grad(wanted.pow(2).sum(), q)[0],
+    )
+
+
+def test_keys_that_do_not_count() -> None:
+    torch.manual_seed(0)
+    q, k = torch.randn(2, 1, 3), torch.randn(6, 1, 3)
+    bounds = torch.tensor([0, 1, 2]), torch.tensor([0, 3, 6])
+    found = varlen_attn(q, k, k, *bounds, 1, 3, seqused_k=torch.tensor([2, 1]))
+    kept = torch.tensor([0, 1, 3])
+    again = torch.tensor([0, 1, 2]), torch.tensor([0, 2, 3])
+    close(found, varlen_attn(q, k[kept], k[kept], *again, 1, 2))
+    with pytest.raises(NotImplementedError, match="block_table"):
+        varlen_attn(q, k, k, *bounds, 1, 3, block_table=torch.zeros(1, 1))

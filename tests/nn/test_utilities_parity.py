@@ -490,6 +490,36 @@ def test_hooks_that_programs_look_at() -> None:
     both(program)
 
 
+def test_hooks_of_all_modules() -> None:
+    def program(library: Any) -> list[Any]:
+        register = library.nn.modules.module
+        seen: list[Any] = []
+        model = library.nn.Sequential(library.nn.Linear(2, 2), library.nn.ReLU())
+        model[0].register_forward_hook(lambda module, args, output: seen.append("own"))
+        handles = [
+            register.register_module_forward_pre_hook(
+                lambda module, args: seen.append(("before", type(module).__name__))
+            ),
+            register.register_module_forward_hook(
+                lambda module, args, kwargs, output: output * 2, with_kwargs=True
+            ),
+            register.register_module_full_backward_pre_hook(
+                lambda module, given: seen.append(("gradient", type(module).__name__))
+            ),
+            register.register_module_full_backward_hook(
+                lambda module, inner, outer: seen.append(("after", type(module).__name__))
+            ),
+        ]
+        x = library.ones(1, 2, requires_grad=True)
+        output = model(x)
+        output.sum().backward()
+        for each in handles:
+            each.remove()
+        return [output, x.grad, model(x), seen]
+
+    both(program)
+
+
 def test_skip_init_and_stateless() -> None:
     def program(library: Any) -> list[Any]:
         utils = library.nn.utils

@@ -88,6 +88,27 @@ def _weighted(scores: Any, value: Any) -> Any:
     return weights.to(value._type.dtype) @ value, lse.squeeze(-1), scores.amax(-1)
 
 
+def by_scores(
+    query: Tensor,
+    key: Tensor,
+    value: Tensor,
+    scale: float,
+    mask: Any,
+    score_mod: ScoreMod | None = None,
+) -> tuple[Any, Any, Any]:
+    """The output, the logsumexp of the scores and the greatest ones."""
+    batch, heads, queries, _ = query._type.shape
+    sizes = (batch, heads, queries, key._type.shape[2])
+    key, value = _grouped(query, key, value)
+    scores: Any = _scores(query, key, scale)
+    if score_mod is not None:
+        scores = applied(score_mod, sizes, query.device, scores).to(scores.dtype)
+    if mask is not None:
+        scores = where(mask, scores, -math.inf)
+    output, lse, greatest = _weighted(scores.expand(sizes), value)
+    return output, lse, greatest
+
+
 def _check(query: Tensor, key: Tensor, value: Tensor, enable_gqa: bool) -> None:
     if not (query.ndim == key.ndim == value.ndim == 4):
         raise NotImplementedError(
@@ -159,13 +180,7 @@ def flex_attention(
         return scaled_dot_product_attention(
             query, key, value, mask, scale=factor, enable_gqa=heads != key._type.shape[1]
         )
-    key, value = _grouped(query, key, value)
-    scores: Any = _scores(query, key, factor)
-    if score_mod is not None:
-        scores = applied(score_mod, sizes, query.device, scores).to(scores.dtype)
-    if mask is not None:
-        scores = where(mask, scores, -math.inf)
-    output, lse, greatest = _weighted(scores.expand(sizes), value)
+    output, lse, greatest = by_scores(query, key, value, factor, mask, score_mod)
     if return_aux is not None:
         wanted = (lse if return_aux.lse else None, greatest if return_aux.max_scores else None)
         return output, AuxOutput(*wanted)

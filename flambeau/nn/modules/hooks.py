@@ -123,49 +123,57 @@ class Hooked:
             or self._forward_pre_hooks
             or self._backward_hooks
             or self._backward_pre_hooks
+            or _EVERYWHERE
         ):
             return self.forward(*args, **kwargs)
-        if not self._forward_hooks_always_called:
+        if not self._with_global("_forward_hooks_always_called"):
             return self._call_with_hooks(args, kwargs, set())
         done: set[int] = set()
         try:
             return self._call_with_hooks(args, kwargs, done)
         except Exception:
-            for key in list(self._forward_hooks_always_called):
-                if key in self._forward_hooks and key not in done:
-                    self._run_forward_hook(key, args, kwargs, None)
+            hooks = self._with_global("_forward_hooks")
+            for key in self._with_global("_forward_hooks_always_called"):
+                if key in hooks and key not in done:
+                    self._run_forward_hook(key, hooks[key], args, kwargs, None)
             raise
 
     _call_impl = __call__
+
+    def _with_global(self, name: str) -> dict[int, Any]:
+        """The hooks for all modules, then this module's."""
+        own = getattr(self, name)
+        return {**getattr(_EVERYWHERE[0], name), **own} if _EVERYWHERE else dict(own)
 
     def _call_with_hooks(
         self, args: tuple[Any, ...], kwargs: dict[str, Any], done: set[int]
     ) -> Any:
         args, kwargs = self._run_pre_hooks(args, kwargs)
         watch = None
-        if STATE.enabled and (self._backward_hooks or self._backward_pre_hooks):
-            watch = BackwardHook(self, self._backward_hooks, self._backward_pre_hooks)
+        backward = self._with_global("_backward_hooks")
+        before = self._with_global("_backward_pre_hooks")
+        if STATE.enabled and (backward or before):
+            watch = BackwardHook(self, backward, before)
             args = watch.watch_inputs(args)
         result = self.forward(*args, **kwargs)
-        for key in list(self._forward_hooks):
+        for key, hook in self._with_global("_forward_hooks").items():
             done.add(key)
-            replaced = self._run_forward_hook(key, args, kwargs, result)
+            replaced = self._run_forward_hook(key, hook, args, kwargs, result)
             if replaced is not None:
                 result = replaced
         return watch.watch_outputs(result) if watch is not None else result
 
     def _run_forward_hook(
-        self, key: int, args: tuple[Any, ...], kwargs: dict[str, Any], result: Any
+        self, key: int, hook: Hook, args: tuple[Any, ...], kwargs: dict[str, Any], result: Any
     ) -> Any:
-        hook = self._forward_hooks[key]
-        if key in self._forward_hooks_with_kwargs:
+        if key in self._with_global("_forward_hooks_with_kwargs"):
             return hook(self, args, kwargs, result)
         return hook(self, args, result)
 
     def _run_pre_hooks(
         self, args: tuple[Any, ...], kwargs: dict[str, Any]
     ) -> tuple[tuple[Any, ...], dict[str, Any]]:
-        for key, hook in list(self._forward_pre_hooks.items()):
+        for key, hook in self._with_global("_forward_pre_hooks").items():
             if key in self._forward_pre_hooks_with_kwargs:
                 replaced = hook(self, args, kwargs)
                 if replaced is None:
@@ -189,3 +197,41 @@ def _insert(
     hooks[handle.id] = hook
     if prepend:
         hooks.move_to_end(handle.id, last=False)
+
+
+# hooks for all modules --------------------------------------------------------------------------
+
+_EVERYWHERE: list[Hooked] = []
+"""What holds the hooks of all modules, once there was one."""
+
+
+def _everywhere() -> Hooked:
+    if not _EVERYWHERE:
+        holder = Hooked()
+        holder._init_hooks()
+        _EVERYWHERE.append(holder)
+    return _EVERYWHERE[0]
+
+
+def register_module_forward_pre_hook(hook: Hook) -> RemovableHandle:
+    """Module.register_forward_pre_hook for all modules; these hooks come first."""
+    return _everywhere().register_forward_pre_hook(hook)
+
+
+def register_module_forward_hook(
+    hook: Hook, *, with_kwargs: bool = False, always_call: bool = False
+) -> RemovableHandle:
+    """Module.register_forward_hook for all modules; these hooks come first."""
+    return _everywhere().register_forward_hook(
+        hook, with_kwargs=with_kwargs, always_call=always_call
+    )
+
+
+def register_module_full_backward_pre_hook(hook: Hook) -> RemovableHandle:
+    """Module.register_full_backward_pre_hook for all modules; these hooks come first."""
+    return _everywhere().register_full_backward_pre_hook(hook)
+
+
+def register_module_full_backward_hook(hook: Hook) -> RemovableHandle:
+    """Module.register_full_backward_hook for all modules; these hooks come first."""
+    return _everywhere().register_full_backward_hook(hook)

@@ -7,6 +7,12 @@ from collections.abc import Callable
 from typing import Any, Self
 
 from flambeau.graph.dtype import DType, bfloat16, float16, float32, float64
+from flambeau.nn.modules.hooks import (
+    register_module_forward_hook,
+    register_module_forward_pre_hook,
+    register_module_full_backward_hook,
+    register_module_full_backward_pre_hook,
+)
 from flambeau.nn.modules.state import Stateful, _IncompatibleKeys
 from flambeau.ops.creation import empty_like
 from flambeau.schedule import watch
@@ -14,7 +20,14 @@ from flambeau.tensor.device import device
 from flambeau.tensor.parameter import is_lazy
 from flambeau.tensor.tensor import Tensor
 
-__all__ = ["Module", "_IncompatibleKeys"]
+__all__ = [
+    "Module",
+    "_IncompatibleKeys",
+    "register_module_forward_hook",
+    "register_module_forward_pre_hook",
+    "register_module_full_backward_hook",
+    "register_module_full_backward_pre_hook",
+]
 
 
 class Module(Stateful):
