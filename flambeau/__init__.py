@@ -56,6 +56,7 @@ _MODULES = frozenset(
         "amp",
         "backends",
         "compiler",
+        "cpu",
         "cuda",
         "distributed",
         "distributions",
@@ -91,7 +92,7 @@ _MODULES = frozenset(
 )
 """Modules that are imported when they are first asked for."""
 
-_PRIVATE = frozenset({"_C", "_custom_ops", "_dynamo"})
+_PRIVATE = frozenset({"__config__", "_C", "_custom_ops", "_dynamo", "_utils"})
 """Modules of that kind which are PyTorch's own affair, though libraries reach for them."""
 
 _LATER = {
@@ -134,6 +135,32 @@ _LATER |= dict.fromkeys(
     ("_check", "_check_index", "_check_not_implemented", "_check_type", "_check_value"),
     "flambeau.runtime",
 )
+_LATER |= dict.fromkeys(
+    (
+        "get_deterministic_debug_mode",
+        "get_device_module",
+        "is_deterministic_algorithms_warn_only_enabled",
+        "set_deterministic_debug_mode",
+    ),
+    "flambeau.runtime",
+)
+_LATER |= dict.fromkeys(
+    (
+        "SymBool",
+        "SymFloat",
+        "SymInt",
+        "sym_float",
+        "sym_int",
+        "sym_ite",
+        "sym_max",
+        "sym_min",
+        "sym_not",
+        "sym_sum",
+    ),
+    "flambeau.symbols",
+)
+_LATER |= dict.fromkeys(("Event", "Stream"), "flambeau.cuda")
+_LATER |= {"Future": "flambeau.futures", "GradScaler": "flambeau.amp"}
 _LATER |= {"autocast": "flambeau.amp", "OutOfMemoryError": "flambeau.cuda"}
 _LATER |= _later.FUNCTIONS
 """Functions that are imported when they are first asked for, and where they are."""

@@ -2,15 +2,21 @@
 
 from __future__ import annotations
 
+import importlib
 from collections.abc import Callable
 from typing import Any
 
 from flambeau.device import base
+from flambeau.stand_in import stand_in
 
 __all__ = [
     "are_deterministic_algorithms_enabled",
+    "get_deterministic_debug_mode",
+    "get_device_module",
     "get_float32_matmul_precision",
     "get_num_threads",
+    "is_deterministic_algorithms_warn_only_enabled",
+    "set_deterministic_debug_mode",
     "set_float32_matmul_precision",
     "set_num_threads",
     "use_deterministic_algorithms",
@@ -70,6 +76,49 @@ def use_deterministic_algorithms(mode: bool, *, warn_only: bool = False) -> None
 def are_deterministic_algorithms_enabled() -> bool:
     """True, always."""
     return True
+
+
+_DEBUG_MODES = {"default": 0, "warn": 1, "error": 2}
+_debug_mode = 0
+
+
+@stand_in("kept; only deterministic algorithms exist")
+def set_deterministic_debug_mode(debug_mode: int | str) -> None:
+    """0 or "default", 1 or "warn", 2 or "error": kept for get_deterministic_debug_mode."""
+    global _debug_mode
+    found = _DEBUG_MODES.get(debug_mode, -1) if isinstance(debug_mode, str) else debug_mode
+    if isinstance(found, bool) or not isinstance(found, int):
+        raise TypeError(f"debug_mode must be str or int, but got {type(debug_mode)}")
+    if found not in _DEBUG_MODES.values():
+        raise RuntimeError(
+            "invalid value of debug_mode, expected one of `default`, `warn`, `error` (0, 1, 2), "
+            f"but got {debug_mode}"
+        )
+    _debug_mode = found
+
+
+def get_deterministic_debug_mode() -> int:
+    """What set_deterministic_debug_mode was given last, as a number."""
+    return _debug_mode
+
+
+def is_deterministic_algorithms_warn_only_enabled() -> bool:
+    """Whether the debug mode is 1, "warn"."""
+    return _debug_mode == 1
+
+
+def get_device_module(device: Any = None) -> Any:
+    """torch.cpu, torch.cuda, …: the module of a device's type, by default the accelerator's.
+
+    Raises RuntimeError where there is none.
+    """
+    name = device if isinstance(device, str) else getattr(device, "type", "cpu")
+    name = name.partition(":")[0]
+    if name not in ("cpu", "cuda", "mps", "xpu"):
+        raise RuntimeError(
+            f"Device '{name}' does not have a corresponding module registered as torch.{name}"
+        )
+    return importlib.import_module(f"flambeau.{name}")
 
 
 _PRECISIONS = ("highest", "high", "medium")

@@ -13,6 +13,7 @@ from flambeau.autograd.mode import (
     no_grad,
     set_detect_anomaly,
     set_grad_enabled,
+    set_multithreading_enabled,
 )
 
 __all__ = [
@@ -22,9 +23,10 @@ __all__ = [
     "no_grad",
     "set_detect_anomaly",
     "set_grad_enabled",
+    "set_multithreading_enabled",
 ]
 
-_LATER = frozenset({"function", "functional", "graph", "profiler"})
+_LATER = frozenset({"forward_ad", "function", "functional", "graph", "profiler"})
 """Modules whose content lies above this layer."""
 
 Public = TypeVar("Public", bound=Callable[..., Any])

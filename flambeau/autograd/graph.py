@@ -4,4 +4,4 @@ from __future__ import annotations
 
 from flambeau.autograd.upper import served_by
 
-__getattr__, __dir__ = served_by("flambeau.tensor.differentiate", Node="GradientFunction")
+__getattr__, __dir__ = served_by("flambeau.tensor.saved")

@@ -16,6 +16,8 @@ class _State(threading.local):
     inference = False
     anomaly = False
     first_nan: Any = None  # (operation, line) that first made one while anomalies are detected
+    saving: tuple[Any, ...] = ()  # (pack, unpack) hooks of what Functions save
+    hooks_refused: str | None = None  # why there must be none
     tracing = 0  # depth of composites' expansions that are running
 
 
@@ -149,3 +151,25 @@ class detect_anomaly(set_detect_anomaly):  # noqa: N801  # PyTorch's name
 
     def __init__(self, check_nan: bool = True) -> None:
         super().__init__(True, check_nan)
+
+
+class set_multithreading_enabled:  # noqa: N801  # PyTorch's name
+    """Accepted: backward records operations in the calling thread. Also a context manager."""
+
+    def __init__(self, mode: bool) -> None:
+        self._before, _Multithreading.enabled = _Multithreading.enabled, mode
+
+    def __enter__(self) -> None:
+        """Nothing more: it holds from the call on."""
+
+    def __exit__(self, *error: object) -> None:
+        _Multithreading.enabled = self._before
+
+
+class _Multithreading:
+    enabled = True
+
+
+def is_multithreading_enabled() -> bool:
+    """What set_multithreading_enabled was given last."""
+    return _Multithreading.enabled

@@ -53,6 +53,7 @@ def _fact(name: str, of: Callable[[Tensor], Any]) -> None:
 _fact("is_cuda", lambda self: False)
 _fact("is_mps", lambda self: False)
 _fact("is_xpu", lambda self: False)
+_fact("is_nested", lambda self: False)
 _fact("is_meta", lambda self: self.device.type == "meta")
 Tensor.is_sparse = False  # type: ignore[attr-defined]  # a plain fact: matrix products ask for it
 Tensor.is_nested = False  # type: ignore[attr-defined]  # see flambeau/nested.py

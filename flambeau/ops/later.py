@@ -194,6 +194,24 @@ _FUNCTIONS_ONLY[_SIGNAL] = (
     "hann_window",
     "kaiser_window",
 )
+_MEMORY = "flambeau.ops.arrays.memory"
+_SHARED[_MEMORY] = ("dequantize",)
+_FUNCTIONS_ONLY[_MEMORY] = ("from_file",)
+_METHODS_ONLY[_MEMORY] = ("record_stream", "set_")
+# fmt: off
+FOREACH = tuple(sorted({
+    *("clone", "copy_", "max", "mm", "norm", "powsum", "zero_"),
+    *(f"{name}{end}" for name in (
+        "abs", "acos", "add", "addcdiv", "addcmul", "asin", "atan", "ceil", "clamp_max",
+        "clamp_min", "cos", "cosh", "div", "erf", "erfc", "exp", "expm1", "floor", "frac", "lerp",
+        "lgamma", "log", "log10", "log1p", "log2", "maximum", "minimum", "mul", "neg", "pow",
+        "reciprocal", "round", "rsqrt", "sigmoid", "sign", "sin", "sinh", "sqrt", "sub", "tan",
+        "tanh", "trunc",
+    ) for end in ("", "_")),
+}))
+# fmt: on
+"""The operations that torch._foreach_name does on each tensor of a list."""
+_FUNCTIONS_ONLY["flambeau.ops.arrays.foreach"] = tuple(f"_foreach_{name}" for name in FOREACH)
 for _table, _names in (
     (_SHARED, (FUNCTIONS, METHODS)),
     (_FUNCTIONS_ONLY, (FUNCTIONS,)),

@@ -9,6 +9,7 @@ from flambeau.optim.lbfgs import LBFGS
 from flambeau.optim.optimizer import Optimizer
 from flambeau.optim.sgd import SGD
 from flambeau.optim.signs_and_averages import ASGD, Rprop
+from flambeau.optim.sparse_adam import SparseAdam
 
 __all__ = [
     "ASGD",
@@ -16,6 +17,7 @@ __all__ = [
     "swa_utils",
     "LBFGS",
     "SGD",
+    "SparseAdam",
     "Adadelta",
     "Adagrad",
     "Adam",

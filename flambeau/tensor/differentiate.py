@@ -251,6 +251,21 @@ Tensor._backward_hooks = property(_registered, _set_registered)  # type: ignore[
 
 
 @method()
+def register_post_accumulate_grad_hook(
+    self: Tensor, hook: Callable[[Tensor], None]
+) -> RemovableHandle:
+    """Call `hook` with this leaf after backward has added to its .grad."""
+    if not self.is_leaf:
+        raise RuntimeError("post accumulate grad hooks cannot be registered on non-leaf tensors")
+    if not self.requires_grad:
+        raise RuntimeError("cannot register a hook on a tensor that doesn't require gradient")
+    if self._after_grad is None:
+        self._after_grad = []
+    self._after_grad.append(hook)
+    return RemovableHandle(self._after_grad, hook)
+
+
+@method()
 def retain_grad(self: Tensor) -> None:
     """Keep this non-leaf's gradient in .grad, too."""
     if self.is_leaf:

@@ -25,15 +25,21 @@ class FunctionCtx:
         self._non_differentiable: tuple[Any, ...] = ()
         self._dirty: tuple[Any, ...] = ()
         self._materialize = True
+        self._unpack: Callable[[Any], Any] | None = None
 
     def save_for_backward(self, *tensors: Tensor | None) -> None:
         """Keep tensors for backward, which reads them as `saved_tensors`."""
-        self._saved = tensors
         self._versions = tuple(0 if each is None else each._version for each in tensors)
+        self._saved = tensors
+        if STATE.saving:
+            pack, self._unpack = STATE.saving[-1]
+            self._saved = tuple([None if each is None else pack(each) for each in tensors])
 
     @property
     def saved_tensors(self) -> tuple[Any, ...]:
         """What save_for_backward kept. RuntimeError where one was modified in place since."""
+        if self._unpack is not None:
+            return tuple([None if each is None else self._unpack(each) for each in self._saved])
         for each, version in zip(self._saved, self._versions, strict=True):
             if each is not None and each._version != version:
                 raise RuntimeError(

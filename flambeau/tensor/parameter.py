@@ -54,7 +54,12 @@ class Parameter(Tensor):
         return result
 
     def __reduce_ex__(self, protocol: Any) -> Any:
-        return _rebuild_parameter, (type(self), self.detach(), self.requires_grad, self.__dict__)
+        return _rebuild_parameter, (
+            type(self),
+            self.detach(),
+            self.requires_grad,
+            self._attributes(),
+        )
 
 
 class _BufferType(type(Tensor)):  # type: ignore[misc]  # Tensor's metaclass is `type`

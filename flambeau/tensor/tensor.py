@@ -62,6 +62,8 @@ class Tensor(Attached):
         "_view",
     )
     __array_priority__ = 1000
+    _after_grad: list[Callable[[Tensor], None]] | None = None
+    """Hooks that are called when .grad has its value; in __dict__, where there are any."""
 
     _storage: Storage
     _type: TensorType
@@ -432,6 +434,9 @@ class Tensor(Attached):
         else:
             with_both = node(op.ADD, (self._grad._read(), gradient))
             self._grad._write(with_both)
+        if self._after_grad is not None:
+            for hook in tuple(self._after_grad):
+                hook(self)
 
     def detach(self) -> Tensor:
         """The same storage and version, without gradient."""
@@ -481,10 +486,14 @@ class Tensor(Attached):
         result = type(self)._own(held)
         memo[id(self)] = result
         result._leaf = self._leaf
-        result.__dict__.update({k: copy_value(v, memo) for k, v in self.__dict__.items()})
+        result.__dict__.update({k: copy_value(v, memo) for k, v in self._attributes().items()})
         if self._grad is not None:
             result._grad = self._grad.__deepcopy__(memo)
         return result
+
+    def _attributes(self) -> dict[str, Any]:
+        """What programs keep in a tensor and copies take along: not its hooks."""
+        return {name: each for name, each in self.__dict__.items() if name != "_after_grad"}
 
     def __reduce_ex__(self, protocol: Any) -> Any:
         """Values, device and requires_grad; views become tensors of their own."""
@@ -494,7 +503,7 @@ class Tensor(Attached):
                 "detach() the tensor first"
             )
         array = numpy.array(self._to_numpy())
-        return _unpickled, (array, self.device.type, self._leaf, self.__dict__)
+        return _unpickled, (array, self.device.type, self._leaf, self._attributes())
 
     def __hash__(self) -> int:
         return id(self)

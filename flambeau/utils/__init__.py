@@ -20,10 +20,14 @@ _LATER = frozenset(
 )
 """Modules that are imported when they are first asked for."""
 
-__all__ = ["data", "hooks", "provenance", *sorted(_LATER)]  # names, sorted
+_FUNCTIONS = {"swap_tensors": "flambeau.ops.arrays.memory"}
+
+__all__ = ["data", "hooks", "provenance", *sorted(_LATER), *_FUNCTIONS]  # names, sorted
 
 
 def __getattr__(name: str) -> Any:
     if name in _LATER:
         return importlib.import_module(f"{__name__}.{name}")
+    if name in _FUNCTIONS:
+        return getattr(importlib.import_module(_FUNCTIONS[name]), name)
     raise AttributeError(f"module '{__name__}' has no attribute '{name}'")

@@ -1,80 +1,126 @@
-"""Which in-place changes between forward and backward are errors: PyTorch 2.13's answers."""
+"""What autograd keeps: hooks of Functions, of gradients, and derivatives in one direction."""
 
 from __future__ import annotations
+
+import copy
+import pickle
 
 import pytest
 
 import flambeau as torch
-
-# operation: is it an error to change w (requires grad) where c requires none, where c requires
-# one, and to change c (where it requires none)?
-TABLE = {
-    "mul": (lambda w, c: w * c, False, True, True),
-    "mul_number": (lambda w, c: w * 2, False, False, False),
-    "div": (lambda w, c: w / c, False, True, True),
-    "div_number": (lambda w, c: w / 2, False, False, False),
-    "matmul": (lambda w, c: w @ c, False, True, True),
-    "linear": (lambda w, c: torch.nn.functional.linear(c, w), False, True, True),
-    "bias": (lambda w, c: torch.nn.functional.linear(c, c.detach(), w[0]), False, False, False),
-    "add": (lambda w, c: w + c, False, False, False),
-    "sub": (lambda w, c: w - c, False, False, False),
-    "pow": (lambda w, c: w**2, True, True, False),
-    "lerp": (lambda w, c: w.lerp(c, 0.5), False, False, False),
-    "addcmul": (lambda w, c: w.addcmul(c, c), False, False, False),
-    "clamp": (lambda w, c: w.clamp(0, 2), True, True, False),
-    "abs": (lambda w, c: w.abs(), True, True, False),
-    "where": (lambda w, c: torch.where(c > 6, w, c), False, False, False),
-    "sum": (lambda w, c: w.sum(0), False, False, False),
-    "mean": (lambda w, c: w.mean(), False, False, False),
-    "var": (lambda w, c: w.var(), True, True, False),
-    "amax": (lambda w, c: w.amax(0), True, True, False),
-    "maximum": (torch.maximum, True, True, True),
-    "relu": (lambda w, c: w.relu(), False, False, False),
-    "tanh": (lambda w, c: w.tanh(), False, False, False),
-    "exp": (lambda w, c: w.exp(), False, False, False),
-    "log": (lambda w, c: w.log(), True, True, False),
-    "sqrt": (lambda w, c: w.sqrt(), False, False, False),
-    "softmax": (lambda w, c: w.softmax(0), False, False, False),
-    "cumsum": (lambda w, c: w.cumsum(0), False, False, False),
-    "prod": (lambda w, c: w.prod(), True, True, False),
-    "neg": (lambda w, c: -w, False, False, False),
-    "remainder": (lambda w, c: w.remainder(c), False, True, False),
-}
+from flambeau.autograd import forward_ad, graph
 
 
-def changed(function, change: str, both: bool) -> None:
-    w = torch.tensor([[1.0, 2.0], [3.0, 4.0]], requires_grad=True)
-    c = torch.tensor([[5.0, 6.0], [7.0, 8.0]], requires_grad=both)
-    y = function(w, c)
-    with torch.no_grad():
-        (w if change == "w" else c).add_(1)
-    y.sum().backward()
+class Cube(torch.autograd.Function):
+    @staticmethod
+    def forward(ctx, x):
+        ctx.save_for_backward(x)
+        return x * x * x
+
+    @staticmethod
+    def backward(ctx, gradient):
+        (x,) = ctx.saved_tensors
+        return 3 * x * x * gradient
 
 
-@pytest.mark.parametrize("name", TABLE)
-@pytest.mark.parametrize("which", [0, 1, 2], ids=["w", "w where both require grad", "c"])
-def test_changes_between_forward_and_backward(name: str, which: int) -> None:
-    function, *errors = TABLE[name]
-    arguments = ("c" if which == 2 else "w", which == 1)
-    if errors[which]:
-        with pytest.raises(RuntimeError, match="modified by an inplace operation"):
-            changed(function, *arguments)
-    else:
-        changed(function, *arguments)
+def test_saved_tensors_are_packed_and_unpacked() -> None:
+    x = torch.tensor([2.0], requires_grad=True)
+    log: list[str] = []
+
+    def pack(tensor):
+        log.append("pack")
+        return tensor.tolist()
+
+    def unpack(packed):
+        log.append("unpack")
+        return torch.tensor(packed)
+
+    with graph.saved_tensors_hooks(pack, unpack):
+        y = Cube.apply(x)
+    z = Cube.apply(x)  # outside: as it is
+    (y + z).backward()
+    assert log == ["pack", "unpack"]
+    assert x.grad.item() == 24
+    with graph.save_on_cpu():
+        (gradient,) = torch.autograd.grad(Cube.apply(x), x)
+    assert gradient.item() == 12
 
 
-@pytest.mark.parametrize("name", ["exp", "tanh", "sqrt", "relu", "softmax"])
-def test_a_result_that_is_needed_must_stay(name: str) -> None:
-    w = torch.tensor([1.0, 2.0], requires_grad=True)
-    y = TABLE[name][0](w, None)
-    y.add_(1)
-    with pytest.raises(RuntimeError, match="modified by an inplace operation"):
-        y.sum().backward()
+def test_hooks_can_be_refused() -> None:
+    refused = pytest.raises(RuntimeError, match="not here")
+    with graph.disable_saved_tensors_hooks("not here"), refused:
+        graph.saved_tensors_hooks(lambda x: x, lambda x: x).__enter__()
+    with graph.saved_tensors_hooks(lambda x: x, lambda x: x):
+        pass
 
 
-def test_gradients_made_of_the_result_let_go_of_the_input() -> None:
-    """tanh keeps its result, not what it was made of."""
-    w = torch.tensor([0.5], requires_grad=True)
-    y = (w * 1).tanh()
-    y.backward()
-    assert w.grad.item() == pytest.approx(1 - torch.tensor(0.5).tanh().item() ** 2)
+def test_an_optimizer_in_backward() -> None:
+    model = torch.nn.Linear(2, 1, bias=False)
+    optimizer = torch.optim.SGD(model.parameters(), lr=0.5)
+    before = model.weight.detach().clone()
+
+    def hook(parameter):
+        optimizer.step()
+        optimizer.zero_grad()
+
+    handle = model.weight.register_post_accumulate_grad_hook(hook)
+    model(torch.ones(1, 2)).sum().backward()
+    torch.testing.assert_close(model.weight.detach(), before - 0.5)
+    assert model.weight.grad is None
+    twin = copy.deepcopy(model)
+    pickle.dumps(model.weight)
+    twin(torch.ones(1, 2)).sum().backward()
+    assert twin.weight.grad.tolist() == [[1.0, 1.0]]  # copies have no hooks
+    handle.remove()
+    model(torch.ones(1, 2)).sum().backward()
+    assert model.weight.grad is not None
+    with pytest.raises(RuntimeError, match="non-leaf"):
+        (model.weight * 1).register_post_accumulate_grad_hook(hook)
+    with pytest.raises(RuntimeError, match="doesn't require gradient"):
+        torch.ones(1).register_post_accumulate_grad_hook(hook)
+
+
+def test_versions_and_multiple_gradients() -> None:
+    x = torch.ones(2)
+    graph.increment_version([x, x])
+    assert x._version == 2
+    a, b = torch.ones(1, requires_grad=True), torch.ones(1, requires_grad=True)
+    calls: list[list[float]] = []
+    handle = graph.register_multi_grad_hook(
+        [a, b], lambda found: calls.append([each.item() for each in found])
+    )
+    (a * 2 + b * 3).backward()
+    (a * 5 + b * 7).backward()
+    assert calls == [[2.0, 3.0], [5.0, 7.0]]
+    handle.remove()
+    (a + b).backward()
+    assert len(calls) == 2
+    with pytest.raises(ValueError, match="mode"):
+        graph.register_multi_grad_hook([a], print, mode="some")
+
+
+def test_dual_numbers() -> None:
+    x = torch.tensor([0.3, 1.2], dtype=torch.float64)
+    direction = torch.tensor([1.0, -2.0], dtype=torch.float64)
+    with forward_ad.dual_level():
+        dual = forward_ad.make_dual(x, direction)
+        primal, tangent = forward_ad.unpack_dual((dual * dual.sin()).cumsum(0))
+        torch.testing.assert_close(primal.detach(), (x * x.sin()).cumsum(0))
+        expected = ((x.sin() + x * x.cos()) * direction).cumsum(0)
+        torch.testing.assert_close(tangent, expected)
+        assert forward_ad.unpack_dual(x).tangent is None
+        assert forward_ad.unpack_dual(dual.floor()).tangent.tolist() == [0, 0]
+        with torch.no_grad():
+            assert forward_ad.unpack_dual(dual).tangent.tolist() == [1, -2]
+        with pytest.raises(RuntimeError, match="same shape"):
+            forward_ad.make_dual(x, direction[:1])
+        with pytest.raises(ValueError, match="floating point"):
+            forward_ad.make_dual(torch.arange(2), torch.arange(2))
+        with pytest.raises(RuntimeError, match="Nested"):
+            forward_ad.enter_dual_level()
+    with pytest.raises(RuntimeError, match="no level exists"):
+        forward_ad.make_dual(x, direction)
+    with pytest.raises(RuntimeError, match="not entered"):
+        forward_ad.exit_dual_level()
+    with torch.autograd.set_multithreading_enabled(False):
+        pass
