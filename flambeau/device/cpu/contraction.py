@@ -429,6 +429,9 @@ class ContractionRenderer:
     def _pack_along_k(self, panels: Panels, panel: str, place: str, low: Int, high: Int) -> None:
         """Rows or columns one by one, with k in lanes, and each square block transposed."""
         emitter, t, width = self.emitter, self.tiling, panels.side.width
+        if panels.side.lined and panels.step is not None and width > 1:
+            self._pack_lines(panels, panel, place, low, high)
+            return
 
         def body(position: str, _: int) -> None:
             if width == 1:
@@ -457,10 +460,34 @@ class ContractionRenderer:
 
         self._k_nest(low, high, t.lanes, body)
 
+    def _pack_lines(self, panels: Panels, panel: str, place: str, low: Int, high: Int) -> None:
+        """Squares of neighbouring steps; where fewer are left, the last ones again."""
+        emitter, t, width = self.emitter, self.tiling, panels.side.width
+        first, *others = self.contraction.k[t.split :]
+        emitter.push()
+        self.values.bind(first, Operand(str(low), INDEX))
+        for each in others:
+            self.values.bind(each, Operand("0", INDEX))
+        steps = emitter.times(emitter.minus(high, low), prod(each.extent for each in others))
+        loop = emitter.open_loop(0, steps, t.lanes)
+        position = emitter.least(loop.index, emitter.minus(steps, t.lanes))
+        for start in range(0, width, t.lanes):
+            part = start, min(t.lanes, width - start)
+            self._fetch(panels, panel, part, place, position, position)
+        emitter.close_loop(loop)
+        emitter.pop()
+
     def _fetch(
-        self, panels: Panels, panel: str, part: tuple[int, int], place: str, position: str
+        self,
+        panels: Panels,
+        panel: str,
+        part: tuple[int, int],
+        place: str,
+        position: str,
+        past: Int = 0,
     ) -> None:
-        """Turn a square where it lies: rows or columns at equal distances, nothing to compute."""
+        """Turn a square where it lies: rows or columns at equal distances, nothing to compute;
+        `past` steps behind the one that k is bound to."""
         emitter, t, side = self.emitter, self.tiling, panels.side
         start, wide = part
         emitter.push()
@@ -469,6 +496,7 @@ class ContractionRenderer:
         self.values.bind(side.axes[-1], Operand(first, INDEX))
         address = self.values.address(side.value.args[0])
         source = self.values.pointer(side.value.payload, side.value.dtype, address.base)
+        source = emitter.element(t.kind, source, past)
         at = emitter.plus(emitter.times(position, side.width), start)
         spot = emitter.element(t.kind, place, at)
         name = micro.fetch_name(t.kind, t.lanes, wide)

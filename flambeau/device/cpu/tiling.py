@@ -48,6 +48,7 @@ class Side:
     along_k: bool  # packed from vectors along k, transposed
     block: int  # panels in a work item
     effort: float = 0.0  # cycles to pack one element, where that is known
+    lined: bool = False  # along_k, and all steps of a block of k lie side by side
 
     @property
     def per_run(self) -> int:
@@ -174,8 +175,10 @@ def _best(
     best, chosen = None, None
     for height, vectors in register_tiles(lanes, registers):
         left = side_of(rows, len(rows[1]) <= 1, height, c, values, lanes)
+        left = _in_line(left, c, values, lanes)
         for run in (True, False) if len(columns[1]) > 1 else (True,):
             right = side_of(columns, run, vectors * lanes, c, values, lanes)
+            right = _in_line(right, c, values, lanes)
             tiles = left.panels * right.panels
             multiply = multiplying(height, vectors)
             if vectors * lanes > 32:
@@ -185,6 +188,27 @@ def _best(
                 best, chosen = cost, (left, right)
     assert chosen is not None
     return chosen
+
+
+def _in_line(side: Side, c: Contraction, values: Values, lanes: int) -> Side:
+    """The side packed in squares of neighbouring steps, where all steps of a block of k lie side by
+    side at equal distances from one row or column to the next (the weights of a convolution)."""
+    value, k = side.value, c.k
+    if value.op != "load" or len(value.args) > 1 or len(side.axes) != 1:
+        return side
+    if not value.dtype.is_floating_point or value.dtype.itemsize < 4:
+        return side
+    split, chunk, chunks, _, _ = cut([axis.extent for axis in k])
+    inner = prod(axis.extent for axis in k[split + 1 :])
+    last = (k[split].extent - (chunks - 1) * chunk) * inner
+    step = 1
+    for axis in reversed(k[split:]):
+        if factor(value.args[0], axis, values) != step:
+            return side
+        step *= axis.extent
+    if last < lanes or (factor(value.args[0], side.axes[0], values) or 0) < lanes:
+        return side
+    return replace(side, along_k=True, lined=True)
 
 
 def multiplying(height: int, vectors: int) -> float:
