@@ -496,16 +496,7 @@ class Access(ABC):
         if mask is None:
             self.emitter.line(f"store {whole} {raw}, ptr {place}, align {dtype.itemsize}")
             return
-        self.emitter.call(
-            f"llvm.masked.store.v{lanes}{suffix_of(kind, 1)}.p0",
-            "void",
-            [
-                (whole, raw),
-                ("ptr", place),
-                ("i32", str(dtype.itemsize)),
-                (f"<{lanes} x i1>", mask),
-            ],
-        )
+        self.emitter.masked_store(kind, lanes, raw, place, mask, dtype.itemsize)
 
     def _scatter(
         self,

@@ -21,13 +21,16 @@ from flambeau.device.cpu.emit import (
     mask_literal,
     vector_type,
 )
-from flambeau.device.cpu.pack import Panels
+from flambeau.device.cpu.pack import Panels, Piece
 from flambeau.device.cpu.tiling import Side, Tiling
 from flambeau.device.cpu.values import Values
 from flambeau.kernel.ir import Statement, Value
 from flambeau.kernel.tile import Contraction, axes_of, reachable
 
 Int = str | int
+
+TOGETHER = 8
+"""Panels that are packed at the same time, where they lie side by side."""
 
 Ends = tuple[str, Int, str, Int]
 """First panel of rows, how many, first panel of columns, how many."""
@@ -213,6 +216,9 @@ class ContractionRenderer:
     ) -> None:
         emitter, t = self.emitter, self.tiling
         first, count = which
+        if panels.side_by_side:
+            self._pack_together(panels, packed, which, low, high)
+            return
         each = emitter.open_loop(0, count)
         number = emitter.plus(first, each.index)
         start = emitter.times(each.index, panels.side.width * t.depth)
@@ -409,22 +415,65 @@ class ContractionRenderer:
 
     def _pack_across(self, panels: Panels, panel: str, place: str, low: Int, high: Int) -> None:
         """Step by step of k, with a segment's rows or columns in lanes."""
-        emitter, side = self.emitter, panels.side
+        emitter = self.emitter
         loop = emitter.open_loop(0, panels.segments_of(panel))
-        lanes = panels.open_lanes(panel, loop.index)
+        for number in range(panels.pieces):
+            with panels.piece(panel, number) as piece:
+                lanes = panels.open_lanes(panel, loop.index, piece=piece)
+                mask = piece.mask if piece and piece.number else None
+                self._pack_segment(panels, loop.index, place, (lanes, mask), (low, high))
+                emitter.pop()
+                emitter.pop()
+        emitter.close_loop(loop)
+
+    def _pack_segment(
+        self,
+        panels: Panels,
+        number: str,
+        place: str,
+        stored: tuple[int, str | None],
+        ends: tuple[Int, Int],
+    ) -> None:
+        """`stored`: how many lanes, and the mask of those that are written, if not all."""
+        emitter, side = self.emitter, panels.side
+        lanes, mask = stored
         spot = place
         if side.per_panel > 1:
-            at = self.emitter.times(loop.index, side.segment)
+            at = emitter.times(number, side.segment)
             spot = emitter.element(self.tiling.kind, place, at)
 
         def body(position: str, _: int) -> None:
             name = emitter.spread(self.values.value(side.value), lanes)
-            self._put(name, lanes, spot, self.emitter.times(position, side.width))
+            self._put(name, lanes, spot, emitter.times(position, side.width), mask)
 
-        self._k_places(self._edges_first(side.value), "0", low, high, body)
-        emitter.pop()
-        emitter.pop()
-        emitter.close_loop(loop)
+        self._k_places(self._edges_first(side.value), "0", *ends, body)
+
+    def _pack_together(
+        self, panels: Panels, packed: str, which: tuple[str, Int], low: Int, high: Int
+    ) -> None:
+        """As _pack_across, some neighbouring panels at each step: what they read shares pages."""
+        emitter, side = self.emitter, panels.side
+        first, count = which
+        group = emitter.open_loop(0, count, TOGETHER)
+        end = emitter.least(emitter.plus(group.index, TOGETHER), count)
+
+        def body(position: str, _: int) -> None:
+            each = emitter.open_loop(group.index, end)
+            lanes = panels.open_lanes(emitter.plus(first, each.index), "0")
+            name = emitter.spread(self.values.value(side.value), lanes)
+            start = emitter.times(each.index, side.width * self.tiling.depth)
+            place = emitter.element(self.tiling.kind, packed, start)
+            mask = mask_literal(lane < side.width for lane in range(lanes))
+            whole = lanes == side.width  # else the next panel is there already
+            at = emitter.times(position, side.width)
+            self._put(name, lanes, place, at, None if whole else mask)
+            emitter.pop()
+            emitter.pop()
+            emitter.close_loop(each)
+
+        numbers = list(range(self.tiling.split, len(self.contraction.k)))
+        self._k_places(numbers, "0", low, high, body)
+        emitter.close_loop(group)
 
     def _pack_along_k(self, panels: Panels, panel: str, place: str, low: Int, high: Int) -> None:
         """Rows or columns one by one, with k in lanes, and each square block transposed."""
@@ -506,11 +555,14 @@ class ContractionRenderer:
         emitter.call(name, "void", [*arguments, ("i64", str(side.width))])
         emitter.pop()
 
-    def _put(self, name: str, lanes: int, place: str, at: str) -> None:
+    def _put(self, name: str, lanes: int, place: str, at: str, mask: str | None = None) -> None:
         """Store a segment of a panel. Lanes beyond it are stored, too: over what comes next, which
         is written later, or into the room behind the last panel."""
         emitter, kind = self.emitter, self.tiling.kind
         spot = emitter.let(f"getelementptr {kind}, ptr {place}, i64 {at}")
+        if mask is not None:
+            emitter.masked_store(kind, lanes, name, spot, mask, 4)
+            return
         emitter.line(f"store {vector_type(kind, lanes)} {name}, ptr {spot}, align 4")
 
     # multiplying
@@ -563,14 +615,22 @@ class ContractionRenderer:
 
     def _epilogue(self, tile: str, row_panel: str, column_panel: str) -> None:
         """The kernel's other statements on a tile: row by row, with the columns in lanes."""
+        segments = self.emitter.open_loop(0, self.columns.segments_of(column_panel))
+        for number in range(self.columns.pieces):
+            with self.columns.piece(column_panel, number) as piece:
+                self._epilogue_of(tile, row_panel, (column_panel, segments.index), piece)
+        self.emitter.close_loop(segments)
+
+    def _epilogue_of(
+        self, tile: str, row_panel: str, segment: tuple[str, str], piece: Piece | None
+    ) -> None:
         emitter, t, fold = self.emitter, self.tiling, self.contraction.fold
         side = t.columns
-        segments = emitter.open_loop(0, self.columns.segments_of(column_panel))
-        lanes = self.columns.open_lanes(column_panel, segments.index, masked=True)
+        lanes = self.columns.open_lanes(*segment, masked=True, piece=piece)
         loop = emitter.open_loop(0, self.rows.count(row_panel))
         self.rows.bind_one(row_panel, loop.index)
         at = self.emitter.times(loop.index, self.stride)
-        at = self.emitter.plus(at, self.emitter.times(segments.index, side.segment))
+        at = self.emitter.plus(at, self.emitter.times(segment[1], side.segment))
         place = emitter.element(t.kind, tile, at)
         whole = f"<{lanes} x {t.kind}>"
         total = emitter.let(f"load {whole}, ptr {place}, align {t.itemsize}")
@@ -585,4 +645,3 @@ class ContractionRenderer:
         emitter.close_loop(loop)
         emitter.pop()
         emitter.pop()
-        emitter.close_loop(segments)

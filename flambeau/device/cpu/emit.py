@@ -227,6 +227,14 @@ class Emitter:
         """The address of an element of an array."""
         return self.let(f"getelementptr {kind}, ptr {base}, i64 {at}")
 
+    def masked_store(
+        self, kind: str, lanes: int, name: str, place: str, mask: str, alignment: int
+    ) -> None:
+        """Store the lanes of a vector for which `mask` holds."""
+        arguments = [(f"<{lanes} x {kind}>", name), ("ptr", place), ("i32", str(alignment))]
+        name = f"llvm.masked.store.v{lanes}{suffix_of(kind, 1)}.p0"
+        self.call(name, "void", [*arguments, (f"<{lanes} x i1>", mask)])
+
     # scopes
 
     @contextmanager

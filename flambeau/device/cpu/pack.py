@@ -2,6 +2,10 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+
 from flambeau.device.cpu.choose import Run, bind_run, factor
 from flambeau.device.cpu.emit import INDEX, Emitter, Operand
 from flambeau.device.cpu.tiling import Side
@@ -9,6 +13,18 @@ from flambeau.device.cpu.values import Values
 from flambeau.kernel.ir import Axis
 
 Int = str | int
+
+
+@dataclass(frozen=True)
+class Piece:
+    """A run of the last axis within a segment: its lanes; the segment's first place, and how many
+    of its lanes the first piece may have."""
+
+    number: int
+    outer: str
+    start: str
+    count: str
+    mask: str
 
 
 class Panels:
@@ -19,6 +35,8 @@ class Panels:
         self.values = values
         self.side = side
         self.step = self._step(k)
+        self.side_by_side = self._side_by_side()
+        self.pieces = 2 if side.pieces else 1
 
     def _step(self, k: Axis) -> int | None:
         """How far the elements of a panel lie apart, where they are loaded as they are, at equal
@@ -33,6 +51,14 @@ class Panels:
         found = factor(index, wide[0], self.values)
         return found if found and factor(index, k, self.values) == 1 else None
 
+    def _side_by_side(self) -> bool:
+        """Whether panels are loaded as they are and the next one lies behind each."""
+        side, value = self.side, self.side.value
+        if side.along_k or side.outer > 1 or side.per_panel > 1 or side.panels < 2:
+            return False
+        plain = value.op == "load" and len(value.args) == 1 and len(side.axes) == 1
+        return plain and factor(value.args[0], side.axes[0], self.values) == 1
+
     def segments_of(self, panel: str) -> Int:
         """How many segments of a panel there are: fewer at the end."""
         side = self.side
@@ -42,14 +68,23 @@ class Panels:
         left = self.emitter.let(f"sub nsw i64 {side.segments}, {past}")
         return self.emitter.least(left, side.per_panel)
 
-    def open_lanes(self, panel: str, number: str, masked: bool = False) -> int:
+    def open_lanes(
+        self, panel: str, number: str, masked: bool = False, piece: Piece | None = None
+    ) -> int:
         """Open two scopes for a segment with its elements in lanes; returns how many lanes.
 
         Where elements are missing, lanes are masked, or (segments through several axes, unless
-        `masked`) hold the last element again.
+        `masked`) hold the last element again. Of a piece, the lanes of the other are masked, too.
         """
         side, emitter = self.side, self.emitter
         emitter.push()
+        if piece is not None:
+            self.values.decode(side.axes[:-1], emitter.plus(piece.outer, piece.number))
+            run = Run(side.axes[-1:], side.segment, side.segment)
+            emitter.push(side.segment, piece.mask)
+            start = piece.start if piece.number == 0 else emitter.minus("0", piece.count)
+            bind_run(self.values, run, start)
+            return side.segment
         start = self._open_segment(
             self.emitter.plus(self.emitter.times(panel, side.per_panel), number)
         )
@@ -67,6 +102,36 @@ class Panels:
         elif side.axes:
             self._decode_lanes(start, lanes, partial)
         return lanes
+
+    @contextmanager
+    def piece(self, panel: str, number: int) -> Iterator[Piece | None]:
+        """Code for one of a panel's `pieces`, which runs where the panel has it; None where panels
+        are not in pieces."""
+        side, emitter = self.side, self.emitter
+        if self.pieces == 1:
+            yield None
+            return
+        place = emitter.times(panel, side.width)
+        extent = side.axes[-1].extent
+        start = emitter.let(f"urem i64 {place}, {extent}")
+        outer = emitter.let(f"udiv i64 {place}, {extent}")
+        count = emitter.minus(str(extent), start)
+        end = emitter.least(emitter.minus(side.length, place), side.width)
+        lanes, kind = side.segment, f"<{side.segment} x i32>"
+        numbers = ", ".join(f"i32 {lane}" for lane in range(lanes))
+        limits = [
+            emitter.splat("i32", emitter.let(f"trunc i64 {each} to i32"), lanes)
+            for each in (emitter.least(count, end) if number == 0 else count, end)
+        ]
+        first = emitter.let(f"icmp slt {kind} <{numbers}>, {limits[0]}")
+        if number == 0:
+            yield Piece(0, outer, start, count, first)
+            return
+        inside = emitter.let(f"icmp slt {kind} <{numbers}>, {limits[1]}")
+        bools = f"<{lanes} x i1>"
+        mask = emitter.let(f"select {bools} {first}, {bools} zeroinitializer, {bools} {inside}")
+        with emitter.branch(emitter.let(f"icmp slt i64 {count}, {end}")):
+            yield Piece(1, outer, start, count, mask)
 
     def _open_segment(self, number: str) -> str:
         """Bind what a segment's elements have in common; returns where it starts in its run."""

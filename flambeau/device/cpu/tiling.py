@@ -49,6 +49,7 @@ class Side:
     block: int  # panels in a work item
     effort: float = 0.0  # cycles to pack one element, where that is known
     lined: bool = False  # along_k, and all steps of a block of k lie side by side
+    pieces: bool = False  # a segment through all axes is at most two runs of the last one
 
     @property
     def per_run(self) -> int:
@@ -222,7 +223,9 @@ def _packing(side: Side) -> float:
         return side.effort
     if side.along_k:
         return 0.5
-    return 0.2 + 0.5 / min(side.segment, 16) if side.run else 1.4
+    if side.run:
+        return 0.2 + 0.5 / min(side.segment, 16)
+    return 0.35 if side.pieces else 1.4
 
 
 def _parts(results: int, k: int, blocks: int) -> tuple[int, bool]:
@@ -324,7 +327,11 @@ def side_of(
     )
     along_k = all(factor(x.args[0], c.k[-1], values) in (0, 1, 2, 3, 4) for x in loads)
     transposed = not along_free and along_k and c.k[-1].extent >= min(lanes, 8) // 2
-    return Side(value, axes, run, joint, length, total // length, width, segment, transposed, 1)
+    side = Side(value, axes, run, joint, length, total // length, width, segment, transposed, 1)
+    if run or transposed or axes[-1].extent < width:
+        return side
+    along = [factor(x.args[0], axes[-1], values) for x in loads]
+    return replace(side, pieces=bool(along) and all(step == 1 for step in along))
 
 
 def joined(axes: Sequence[Axis], width: int, loads: Sequence[Value], values: Values) -> int:

@@ -272,9 +272,7 @@ class WinogradRenderer:
             line = self._tile_line(kind, [columns[x][y] for x in range(4)])
             for x in range(4):
                 place = emitter.element("float", target, (4 * y + x) * self.panel_size)
-                arguments = [(kind, line[x]), ("ptr", place), ("i32", "4")]
-                name = f"llvm.masked.store.v{lanes}f32.p0"
-                emitter.call(name, "void", [*arguments, (f"<{lanes} x i1>", kept)])
+                emitter.masked_store("float", lanes, line[x], place, kept, 4)
 
     def _tile_line(self, kind: str, d: Names) -> list[str]:
         return [
