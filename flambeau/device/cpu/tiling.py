@@ -262,16 +262,18 @@ def _blocked(rows: Side, columns: Side, most: int) -> tuple[Side, Side]:
 
 
 def _shared_out(rows: Side, columns: Side, others: int, lanes: int) -> tuple[Side, Side]:
-    """Somewhat more work items, where that lets 2 or 4 threads end at the same time; there are
-    `others` times as many items as blocks."""
+    """Somewhat more or fewer work items, where that lets 2 or 4 threads end at the same time or
+    saves packing; there are `others` times as many items as blocks."""
     if others * rows.blocks * columns.blocks >= 16:
         return rows, columns
     best, chosen = None, (rows, columns)
     multiply = multiplying(rows.width, columns.width // lanes)
-    for down in range(rows.blocks, min(rows.blocks + 2, rows.panels) + 1):
+    for down in range(-(-rows.blocks // 2), min(rows.blocks + 2, rows.panels) + 1):
         left = replace(rows, block=-(-rows.panels // down))
-        for across in range(columns.blocks, min(columns.blocks + 6, columns.panels) + 1):
+        for across in range(-(-columns.blocks // 2), min(columns.blocks + 6, columns.panels) + 1):
             right = replace(columns, block=-(-columns.panels // across))
+            if left.block * left.width * right.block * right.width > 2 * AREA:
+                continue
             item = left.block * right.block * multiply
             for side in (left, right):
                 item += side.block * side.width * _packing(side) * 2
@@ -328,6 +330,8 @@ def side_of(
     along_k = all(factor(x.args[0], c.k[-1], values) in (0, 1, 2, 3, 4) for x in loads)
     transposed = not along_free and along_k and c.k[-1].extent >= min(lanes, 8) // 2
     side = Side(value, axes, run, joint, length, total // length, width, segment, transposed, 1)
+    if run and axes and loads and not along_free and not transposed:
+        return replace(side, effort=1.4)  # element by element
     if run or transposed or axes[-1].extent < width:
         return side
     along = [factor(x.args[0], axes[-1], values) for x in loads]
