@@ -60,12 +60,10 @@ def _check(
             f"Given groups={groups}, expected weight to be divisible by {groups} at dimension 0, "
             f"but got weight of size [{list(weight._type.shape)}] instead"
         )
-    if input._type.dtype is not weight._type.dtype or not input._type.dtype.is_floating_point:
-        raise RuntimeError(
-            f"expected scalar type {title(input)} but found {title(weight)}"
-            if input._type.dtype is not weight._type.dtype
-            else f"convolution is not implemented for {input._type.dtype!r}"
-        )
+    if input._type.dtype is not weight._type.dtype:
+        raise RuntimeError(f"expected scalar type {title(input)} but found {title(weight)}")
+    if input._type.dtype.kind in ("bool", "complex"):
+        raise RuntimeError(f"convolution is not implemented for {input._type.dtype!r}")
     if bias is not None and bias._type.dtype is not input._type.dtype:
         raise RuntimeError(
             f"Input type ({spoken(input)}) and bias type ({spoken(bias)}) should be the same"
@@ -99,7 +97,8 @@ def _check_fit(
         )
 
 
-def _with_bias(result: Node, bias: Tensor | None) -> Tensor:
+def with_bias(result: Node, bias: Tensor | None) -> Tensor:
+    """A number for each channel added."""
     if bias is not None:
         channels = bias._read()
         line = (channels.shape[0], *(1,) * (len(result.shape) - 2))
@@ -119,7 +118,7 @@ def convolution(
 ) -> Tensor:
     """Cross-correlation plus bias."""
     made = b.conv("forward", input._read(), weight._read(), stride, paddings, dilation, groups)
-    return _with_bias(made, bias)
+    return with_bias(made, bias)
 
 
 @composite(saves="0?1,1?0")
@@ -143,7 +142,7 @@ def transposed_convolution(
     made = b.conv("input", x, w, stride, paddings, dilation, groups, reached)
     if any(zeros):
         made = b.pad(made, (*made.shape[:2], *spatial), (0,) * len(made.shape))
-    return _with_bias(made, bias)
+    return with_bias(made, bias)
 
 
 def _check_rank(input: Tensor, weight: Tensor, rank: int, name: str) -> None:
@@ -180,7 +179,12 @@ def _convolve(
     _check_bias(bias, weight, weight._type.shape[0])
     batch = input if input.ndim == rank + 2 else unsqueeze(input, 0)
     _check_fit(batch, weight, paddings, dilations, groups)
-    result = convolution(batch, weight, bias, strides, paddings, dilations, groups)
+    run = convolution
+    if not input._type.dtype.is_floating_point:
+        from flambeau.ops.layers import whole_conv
+
+        run = whole_conv.whole_convolution
+    result = run(batch, weight, bias, strides, paddings, dilations, groups)
     return result if batch is input else _unbatched(result)
 
 
@@ -285,6 +289,13 @@ def _transpose(
             f"Given input size per channel: {list(shape[2:])}. Calculated output size per channel: "
             f"{list(spatial)}. Output size is too small"
         )
+    if not input._type.dtype.is_floating_point:
+        from flambeau.ops.layers.whole_conv import whole_transposed_convolution
+
+        result = whole_transposed_convolution(
+            batch, weight, bias, strides, edges, dilations, groups, spatial
+        )
+        return result if batch is input else _unbatched(result)
     # what output_padding adds was cut off by the padding, and is zero behind that
     pairs = tuple([(p, max(p - e, 0)) for p, e in zip(edges, extra, strict=True)])
     zeros = tuple([max(e - p, 0) for p, e in zip(edges, extra, strict=True)])

@@ -53,6 +53,7 @@ def _normalize(input: Tensor, p: float, axes: Axes, eps: float) -> Tensor:
     return Tensor._traced(b.div(input._read(), least))
 
 
+@public(method=False, function=False)
 def normalize(input: Tensor, p: float = 2.0, dim: Any = 1, eps: float = 1e-12) -> Tensor:
     """input / max(its p-norm over dim, eps)"""
     return _normalize(input, float(p), axes_of(dim, input.ndim), float(eps))

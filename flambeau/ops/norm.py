@@ -20,6 +20,8 @@ from flambeau.graph.node import node as make
 from flambeau.ops.axes import integers
 from flambeau.ops.composite import composite
 from flambeau.ops.publish import public
+from flambeau.tensor.device import get_default_dtype
+from flambeau.tensor.record import record
 from flambeau.tensor.tensor import Tensor
 
 Axes = tuple[int, ...]
@@ -195,6 +197,8 @@ def batch_norm(
     _check_floating(input, "batch_norm")
     shape = input._type.shape
     if len(shape) < 2:
+        if input._type.size == 0:
+            return record(op.MATERIALIZE, (input,))
         raise RuntimeError(f"batch_norm expects at least 2 dimensions, got {list(shape)}")
     if training and math.prod(shape) // max(shape[1], 1) == 1:
         raise ValueError(
@@ -407,7 +411,12 @@ def _local_response(input: Tensor, size: int, alpha: float, beta: float, k: floa
     shape = (x.shape[0], x.shape[1] + size - 1, *x.shape[2:])
     padded = b.pad(square, shape, (0, before) + (0,) * (len(shape) - 2))
     near = b.window(padded, (1,), (size,), (1,), (1,))
-    average = b.reshape(mean(near, (len(shape),)), x.shape)
+    if x.dtype.is_floating_point:
+        average = b.reshape(mean(near, (len(shape),)), x.shape)
+    else:  # a whole number, as PyTorch's mean of whole numbers
+        total = b.reshape(b.reduce("add", near, (len(shape),)), x.shape)
+        x = b.cast(x, get_default_dtype())
+        average = b.cast(b.idiv(total, b.constant(size, total.dtype)), x.dtype)
     base = b.add(b.mul(average, b.constant(alpha, x.dtype)), b.constant(k, x.dtype))
     power = b.exp(b.mul(b.log(base), b.constant(-beta, x.dtype)))
     return Tensor._traced(b.mul(x, power))
@@ -421,4 +430,6 @@ def local_response_norm(
         raise ValueError(
             f"Expected 3D or higher dimensionality input (got {input.ndim} dimensions)"
         )
+    if not input._type.size:
+        return input
     return _local_response(input, size, float(alpha), float(beta), float(k))

@@ -196,3 +196,64 @@ def test_helpers_for_arguments():
             library.nn.modules.utils.consume_prefix_in_state_dict_if_present(state, prefix)
             states.append((list(state), dict(state._metadata)))
         assert states[0] == states[1]
+
+
+@pytest.mark.parametrize("bias", [True, False])
+def test_adaptive_softmax(bias):
+    options = {"cutoffs": [2, 5, 9], "div_value": 2.0, "head_bias": bias}
+    ours, theirs = made("AdaptiveLogSoftmaxWithLoss", (8, 12), options)
+    random = numpy.random.RandomState(0)
+    rows, target = random.randn(7, 8).astype(numpy.float32), numpy.array([0, 4, 11, 1, 6, 6, 3])
+    x, y = flambeau.tensor(rows, requires_grad=True), torch.tensor(rows, requires_grad=True)
+    mine, reference = ours(x, flambeau.tensor(target)), theirs(y, torch.tensor(target))
+    near(mine.output, reference.output)
+    near(mine.loss, reference.loss)
+    mine.loss.backward()
+    reference.loss.backward()
+    near(x.grad, y.grad)
+    for each, other in zip(ours.parameters(), theirs.parameters(), strict=True):
+        near(each.grad, other.grad)
+    near(ours.log_prob(x), theirs.log_prob(y))
+    assert ours.predict(x).tolist() == theirs.predict(y).tolist()
+    single = ours(x[0], flambeau.tensor(3)), theirs(y[0], torch.tensor(3))
+    near(*[each.output for each in single])
+    for cutoffs in ([], [3, 2], [12], [2, 2]):
+        kinds = []
+        for library in (flambeau, torch):
+            with pytest.raises(Exception) as caught:  # noqa: PT011  # the type is compared
+                library.nn.AdaptiveLogSoftmaxWithLoss(8, 12, cutoffs)
+            kinds.append(caught.type)
+        assert kinds[0] is kinds[1]
+
+
+def test_hooks_of_every_module():
+    logs = []
+    for library in (flambeau, torch):
+        log = []
+        module = library.nn.modules.module
+        net = library.nn.Sequential(library.nn.Linear(2, 2), library.nn.ReLU())
+        net[0].register_forward_hook(lambda m, a, r, log=log: log.append("own"))
+        handles = [
+            module.register_module_forward_pre_hook(
+                lambda m, a, log=log: log.append(("before", type(m).__name__))
+            ),
+            module.register_module_forward_hook(
+                lambda m, a, k, r, log=log: log.append(("after", type(m).__name__, len(k))),
+                with_kwargs=True,
+            ),
+            module.register_module_full_backward_pre_hook(
+                lambda m, g, log=log: log.append(("gradient", type(m).__name__))
+            ),
+            module.register_module_full_backward_hook(
+                lambda m, i, o, log=log: log.append(("gradients", type(m).__name__, len(i)))
+            ),
+        ]
+        x = library.ones(1, 2, requires_grad=True)
+        net(x).sum().backward()
+        for each in handles:
+            each.remove()
+        count = len(log)
+        net(x)
+        assert log[count:] == ["own"]
+        logs.append(log)
+    assert logs[0] == logs[1]

@@ -165,3 +165,68 @@ def test_sync_batch_norm_is_batch_norm():
     assert torch.equal(converted[0](x), expected)
     with pytest.raises(ValueError, match="2D"):
         converted[0](x[0])
+
+
+@pytest.mark.parametrize("dtype", ["int64", "uint8"])
+@pytest.mark.parametrize("rank", [1, 2, 3])
+def test_convolutions_of_whole_numbers(rank, dtype):
+    kind = getattr(torch, dtype)
+    shapes = (2, 4, *(7, 6, 5)[:rank]), (6, 2, *(3, 2, 2)[:rank]), (6,)
+    given = [torch.tensor(RANDOM.integers(0, 3, shape)) for shape in shapes]
+    dilation = (1, 2, 1)[:rank]
+    options = {"stride": 2, "padding": 1, "dilation": dilation, "groups": 2}
+    call = getattr(F, f"conv{rank}d")
+    found = call(*[each.to(kind) for each in given], **options)
+    assert found.dtype is kind
+    assert torch.equal(found.double(), call(*[each.double() for each in given], **options))
+    y, w = found // 9, given[1]
+    back = getattr(F, f"conv_transpose{rank}d")
+    turned = back(y, w.to(kind), **options, output_padding=1)
+    expected = back(y.double(), w.double(), **options, output_padding=1)
+    assert turned.dtype is kind
+    assert torch.equal(turned.double(), expected)
+
+
+def test_normalisations_of_nothing_and_of_whole_numbers():
+    assert F.batch_norm(torch.zeros(0), None, None, training=True).shape == (0,)
+    x = torch.tensor([[[3], [1], [2]]])
+    found = F.local_response_norm(x, 2, alpha=1.0, beta=1.0)  # means 4, 5 and 2 of the squares
+    np.testing.assert_allclose(found.flatten().numpy(), [3 / 5, 1 / 6, 2 / 3], rtol=1e-6)
+
+
+@pytest.mark.parametrize("name", ["celu_", "selu_", "rrelu_", "threshold_", "hardtanh_"])
+def test_activations_in_place(name):
+    x = torch.tensor([-2.0, -0.5, 0.0, 3.0])
+    options = {"threshold_": (0.1, 2.0)}.get(name, ())
+    expected = getattr(F, name[:-1])(x, *options)
+    assert getattr(F, name)(x, *options) is x
+    assert torch.equal(x, expected)
+
+
+def test_adaptive_softmax_is_a_distribution():
+    layer = nn.AdaptiveLogSoftmaxWithLoss(4, 7, [2, 4], div_value=2.0)
+    x = torch.tensor(RANDOM.standard_normal((5, 4)).astype("f"))
+    scores, target = layer.log_prob(x), torch.tensor([0, 6, 3, 1, 5])
+    np.testing.assert_allclose(scores.exp().sum(1).detach().numpy(), np.ones(5), rtol=1e-5)
+    found = layer(x, target)
+    expected = scores.gather(1, target.unsqueeze(1)).squeeze(1)
+    np.testing.assert_allclose(found.output.detach().numpy(), expected.detach().numpy(), rtol=1e-5)
+    with pytest.raises(RuntimeError, match="7 was found"):
+        layer(x, torch.tensor([0, 7, 3, 1, 5]))
+
+
+def test_a_hook_for_every_module():
+    seen = []
+    register = nn.modules.module.register_module_forward_hook
+    handle = register(lambda module, args, result: seen.append(type(module).__name__))
+    net = nn.Sequential(nn.Identity(), nn.ReLU())
+    net(torch.ones(1))
+    handle.remove()
+    net(torch.ones(1))
+    assert seen == ["Identity", "ReLU", "Sequential"]
+
+
+def test_normalize_into_a_tensor():
+    x, out = torch.tensor([[3.0, 4.0]]), torch.empty(1, 2)
+    assert F.normalize(x, out=out) is out
+    np.testing.assert_allclose(out.numpy(), [[0.6, 0.8]], rtol=1e-6)

@@ -33,6 +33,9 @@ from flambeau.nn.modules.activation import (
     Tanhshrink,
     Threshold,
 )
+from flambeau.nn.modules.adaptive import (
+    AdaptiveLogSoftmaxWithLoss,
+)
 from flambeau.nn.modules.attention import MultiheadAttention
 from flambeau.nn.modules.batchnorm import (
     BatchNorm1d,
@@ -204,6 +207,7 @@ from flambeau.nn.modules.transformer import (
 )
 
 __all__ = [
+    "AdaptiveLogSoftmaxWithLoss",
     "AdaptiveAvgPool1d",
     "AdaptiveAvgPool2d",
     "AdaptiveAvgPool3d",

@@ -164,7 +164,8 @@ def _sampled(input: Tensor, grid: Tensor, mode: str, padding: str, align_corners
         total = term if total is None else b.add(total, term)
     assert total is not None
     shape = (rows, channels, *positions.shape[1:-1])
-    found = b.reshape(b.permute(total, (0, 2, 1)), shape)
+    # turned afterwards: a kernel that stores channel by channel would read the image across
+    found = b.reshape(b.permute(b.materialize(total), (0, 2, 1)), shape)
     return Tensor._traced(b.cast(found, input._type.dtype))
 
 
@@ -254,7 +255,7 @@ def grid_sampler(
     )
 
 
-publish(grid_sampler, "grid_sampler")
+publish(grid_sampler, "grid_sampler", "grid_sampler_2d", "grid_sampler_3d")
 
 
 # grids ------------------------------------------------------------------------------------------
@@ -319,3 +320,11 @@ def affine_grid(theta: Tensor, size: Any, align_corners: bool | None = None) -> 
             f"affine_grid: theta holds {theta._type.shape[0]} matrices, size wants {shape[0]}"
         )
     return _affine(theta, shape[2:], corners)
+
+
+def affine_grid_generator(theta: Tensor, size: Any, align_corners: bool) -> Tensor:
+    """affine_grid, under its name in torch."""
+    return affine_grid(theta, size, bool(align_corners))
+
+
+publish(affine_grid_generator, "affine_grid_generator")
