@@ -84,6 +84,22 @@ def test_whole_modules_both_ways(tmp_path):
         assert found(read.from_numpy(x)).tolist()[0] == pytest.approx(wanted, abs=1e-6)
 
 
+@pytest.mark.parametrize("kind", ["LSTM", "GRU", "RNN"])
+def test_whole_recurrent_layers_both_ways(tmp_path, kind):
+    x = numpy.linspace(-1, 1, 24, dtype="float32").reshape(3, 2, 4)
+    for write, read in ((torch, flambeau), (flambeau, torch)):
+        layer = getattr(write.nn, kind)(4, 5, num_layers=2, bidirectional=True)
+        write.save(layer, tmp_path / "a.pt")
+        found = read.load(tmp_path / "a.pt", weights_only=False)
+        wanted = layer(write.from_numpy(x))[0].detach().numpy()
+        numpy.testing.assert_allclose(
+            found(read.from_numpy(x))[0].detach().numpy(), wanted, atol=1e-6
+        )
+        found.double()
+        assert {each.dtype for each in found.parameters()} == {read.float64}
+        assert not found.__dict__.keys() & {"_flat_weights"} or read is torch
+
+
 def test_both_refuse_the_same(tmp_path):
     torch.save({"a": numpy.ones(2), "n": numpy.float64(1)}, tmp_path / "a.pt")
     for library in (torch, flambeau):
@@ -92,3 +108,51 @@ def test_both_refuse_the_same(tmp_path):
         assert "UnpicklingError" in str(type(caught.value).__mro__)
     found = flambeau.load(tmp_path / "a.pt", weights_only=False)
     assert found["a"].tolist() == [1, 1] and found["n"] == 1
+
+
+def _conv_net(nn):
+    return nn.Sequential(
+        nn.Conv2d(3, 8, 3, padding=1, bias=False),
+        nn.BatchNorm2d(8),
+        nn.ReLU(),
+        nn.MaxPool2d(2),
+        nn.Conv2d(8, 16, 3, groups=2),
+        nn.GroupNorm(4, 16),
+        nn.GELU(),
+        nn.AdaptiveAvgPool2d(1),
+        nn.Flatten(),
+        nn.Linear(16, 10),
+    )
+
+
+def _lstm(nn):
+    return nn.LSTM(12, 20, num_layers=2, batch_first=True, bidirectional=True)
+
+
+def _encoder(nn):
+    layer = nn.TransformerEncoderLayer(32, 4, 64, activation="gelu", batch_first=True)
+    return nn.TransformerEncoder(layer, 3, norm=nn.LayerNorm(32), enable_nested_tensor=False)
+
+
+@pytest.mark.parametrize(
+    ("make", "shape"), [(_conv_net, (4, 3, 17, 17)), (_lstm, (4, 9, 12)), (_encoder, (4, 11, 32))]
+)
+def test_a_state_dict_of_theirs_gives_their_outputs(tmp_path, make, shape):
+    torch.manual_seed(0)
+    theirs = make(torch.nn)
+    x = torch.randn(shape)
+    for _ in range(3):  # running statistics, too
+        theirs(x * 2 + 1)
+    theirs.eval()
+    torch.save(theirs.state_dict(), tmp_path / "a.pt")
+    ours = make(flambeau.nn).eval()
+    found = ours.load_state_dict(flambeau.load(tmp_path / "a.pt", weights_only=True))
+    assert not found.missing_keys and not found.unexpected_keys
+    outputs = []
+    for library, model in ((torch, theirs), (flambeau, ours)):
+        with library.no_grad():
+            got = model(library.from_numpy(x.numpy()))
+        parts = [got[0], *got[1]] if isinstance(got, tuple) else [got]
+        outputs.append([each.numpy() for each in parts])
+    for wanted, got in zip(*outputs, strict=True):
+        numpy.testing.assert_allclose(got, wanted, rtol=1e-5, atol=1e-5)

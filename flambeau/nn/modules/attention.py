@@ -6,6 +6,7 @@ from typing import Any
 
 from flambeau.nn import functional as F  # noqa: N812  # as everyone calls it
 from flambeau.nn import init
+from flambeau.nn.modules import activation
 from flambeau.nn.modules.linear import Linear, NonDynamicallyQuantizableLinear
 from flambeau.nn.modules.make import empty_parameter
 from flambeau.nn.modules.module import Module
@@ -137,3 +138,6 @@ def _swapped(query: Tensor, key: Tensor, value: Tensor) -> tuple[Tensor, Tensor,
     key_turned = turned if key is query else key.transpose(0, 1)
     value_turned = key_turned if value is key else value.transpose(0, 1)
     return turned, key_turned, value_turned
+
+
+activation.MultiheadAttention = MultiheadAttention  # type: ignore[attr-defined]  # PyTorch's place

@@ -20,6 +20,7 @@ from flambeau.tensor.tensor import Tensor
 
 __all__ = ["GRU", "LSTM", "RNN", "GRUCell", "LSTMCell", "RNNBase", "RNNCell", "RNNCellBase"]
 
+_LISTS = ("_all_weights", "_flat_weights_names", "_flat_weights")
 _GATES = {"LSTM": 4, "GRU": 3, "RNN_TANH": 1, "RNN_RELU": 1}
 
 
@@ -119,15 +120,28 @@ class RNNBase(Module):
         for each in self.parameters():
             init.uniform_(each, -bound, bound)
 
-    @property
-    def all_weights(self) -> list[list[Any]]:
-        """The parameters of each layer and direction."""
+    def _names(self) -> list[list[str]]:
         names = ["weight_ih", "weight_hh"] + (["bias_ih", "bias_hh"] if self.bias else [])
         return [
-            [getattr(self, f"{name}_l{layer}{suffix}") for name in names]
+            [f"{name}_l{layer}{suffix}" for name in names]
             for layer in range(self.num_layers)
             for suffix in self._suffixes()
         ]
+
+    @property
+    def all_weights(self) -> list[list[Any]]:
+        """The parameters of each layer and direction."""
+        return [[getattr(self, name) for name in names] for names in self._names()]
+
+    def __getstate__(self) -> dict[str, Any]:
+        """What is saved of a whole module: PyTorch keeps a list of the parameters, too."""
+        names = self._names()
+        flat = [name for each in names for name in each]
+        lists = (names, flat, [getattr(self, name) for name in flat])
+        return self.__dict__ | dict(zip(_LISTS, lists, strict=True))
+
+    def __setstate__(self, state: dict[str, Any]) -> None:
+        super().__setstate__({name: each for name, each in state.items() if name not in _LISTS})
 
     def flatten_parameters(self) -> None:
         """Nothing to do: parameters need not lie together."""
