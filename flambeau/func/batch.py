@@ -72,7 +72,7 @@ def vmap(
             found, structure = tree_flatten(output)
             _check_outputs(func, found)
             if count > _TOGETHER:
-                _compute(found)
+                compute(found)
             results.append(found)
         assert structure is not None  # a batch has a sample
         draws.check()
@@ -168,7 +168,7 @@ def _check_outputs(func: Callable[..., Any], leaves: list[Any]) -> None:
             )
 
 
-def _compute(leaves: list[Tensor]) -> None:
+def compute(leaves: list[Tensor]) -> None:
     """Compute a sample's results, unless something outside is still to be recorded with them."""
     if STATE.tracing or watch.ACTIVE is not None:
         return

@@ -131,6 +131,22 @@ def test_a_parametrized_module_is_copied_saved_and_restored() -> None:
         pickle.dumps(copied)
 
 
+def test_a_parametrization_that_does_not_fit_changes_nothing() -> None:
+    class Row(nn.Module):
+        def forward(self, x: Any) -> Any:
+            return x
+
+        def right_inverse(self, value: Any) -> Any:
+            return value[0]
+
+    module = nn.Linear(3, 2)
+    before = module.weight.detach().clone()
+    with pytest.raises(ValueError, match="may not change the shape"):
+        parametrize.register_parametrization(module, "weight", Row())
+    assert type(module) is nn.Linear and list(module.state_dict()) == ["weight", "bias"]
+    close(module.weight, before, 0)
+
+
 def test_cached_computes_once() -> None:
     class Counting(nn.Module):
         calls = 0
@@ -258,6 +274,21 @@ def test_lazy_layers_become_plain_ones() -> None:
     assert copied[0].weight.shape == (4, 3, 3, 3)
     close(copied.eval()(x), model.eval()(x), 0)
     assert copied[0].in_channels == 3 and copied[1].num_features == 4
+
+
+@pytest.mark.parametrize("optimizer", [torch.optim.SGD, torch.optim.Adam])
+def test_an_optimizer_of_lazy_parameters(optimizer: Any) -> None:
+    model = nn.Sequential(nn.LazyLinear(3), nn.LazyLinear(1))
+    steps = optimizer(model.parameters(), lr=0.1)
+    x = torch.ones(2, 4)
+    losses = []
+    for _ in range(5):
+        loss = (model(x) - 1).pow(2).mean()
+        losses.append(loss.item())
+        steps.zero_grad()
+        loss.backward()
+        steps.step()
+    assert losses[-1] < losses[0]
 
 
 def test_lazy_parameters_have_no_values() -> None:

@@ -270,6 +270,94 @@ def test_parametrized_state_between_libraries() -> None:
         np.testing.assert_allclose(*outputs, rtol=1e-5, atol=1e-6)
 
 
+def test_a_parametrized_buffer_and_parametrizations_with_state() -> None:
+    def program(library: Any) -> list[Any]:
+        class Scaled(library.nn.Module):
+            def __init__(self) -> None:
+                super().__init__()
+                self.scale = library.nn.Parameter(library.tensor(3.0))
+                self.register_buffer("shift", library.tensor(1.0))
+
+            def forward(self, x: Any) -> Any:
+                return x * self.scale + (self.shift if self.training else 0.0)
+
+        register = library.nn.utils.parametrize.register_parametrization
+
+        class Table(library.nn.Module):
+            def __init__(self) -> None:
+                super().__init__()
+                self.register_buffer("table", library.arange(2.0))
+
+            def forward(self, x: Any) -> Any:
+                return x + self.table
+
+        table = register(Table(), "table", Scaled())
+        names = [name for name, _ in table.named_buffers()]
+        inner = register(library.nn.Linear(2, 2), "weight", Scaled())
+        model = library.nn.Sequential(table, inner)
+        x = library.randn(3, 2)
+        results = [names, *state(model), model(x), *trained(library, model, x), model.eval()(x)]
+        model.double()
+        return [*results, model(x.double())]
+
+    both(program)
+
+
+def test_originals_of_another_shape() -> None:
+    """A symmetric matrix kept as the vector of its upper triangle."""
+
+    def program(library: Any) -> list[Any]:
+        rows, columns = library.triu_indices(3, 3)
+
+        class FromVector(library.nn.Module):
+            def forward(self, x: Any) -> Any:
+                upper = library.zeros(3, 3).index_put((rows, columns), x)
+                return upper + upper.triu(1).T
+
+            def right_inverse(self, a: Any) -> Any:
+                return a[rows, columns]
+
+        class Vector(FromVector):
+            def forward(self, x: Any) -> Any:
+                return x
+
+        register = library.nn.utils.parametrize.register_parametrization
+        module = register(library.nn.Linear(3, 3), "weight", FromVector())
+        results = [*state(module), *trained(library, module, library.ones(1, 3))]
+        module.weight = library.eye(3)
+        plain = library.nn.Linear(3, 3)
+        with pytest.raises(ValueError, match="shape"):
+            register(plain, "weight", Vector())
+        return [*results, *state(module)]
+
+    both(program)
+
+
+def test_pruned_and_lazy_state_between_libraries() -> None:
+    """What PyTorch pruned, and what was never called there, loads."""
+    outputs = []
+    pruned, lazy = io.BytesIO(), io.BytesIO()
+    for library in (torch, flambeau):
+        nn, prune = library.nn, prunes[library]
+        module = nn.Conv2d(2, 3, 2)
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")
+            uncalled = nn.Sequential(nn.LazyLinear(3), nn.LazyBatchNorm1d())
+        if library is torch:
+            prune.l1_unstructured(module, "weight", 0.5)
+            torch.save(module.state_dict(), pruned)
+            torch.save(uncalled.state_dict(), lazy)
+        else:
+            pruned.seek(0)
+            lazy.seek(0)
+            prune.identity(module, "weight")
+            module.load_state_dict(flambeau.load(pruned))
+            uncalled.load_state_dict(flambeau.load(lazy))
+            assert uncalled(flambeau.ones(2, 4)).shape == (2, 3)
+        outputs.append(module(library.arange(36.0).view(1, 2, 3, 6)).detach().numpy())
+    np.testing.assert_allclose(*outputs, rtol=1e-5, atol=1e-5)
+
+
 # pruning ----------------------------------------------------------------------------------------
 
 

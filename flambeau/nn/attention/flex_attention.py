@@ -31,6 +31,7 @@ __all__ = [
     "AuxOutput",
     "AuxRequest",
     "BlockMask",
+    "FlexKernelOptions",
     "and_masks",
     "create_block_mask",
     "create_mask",
@@ -40,6 +41,10 @@ __all__ = [
 ]
 
 ScoreMod = Callable[..., Any]
+FlexKernelOptions = dict[str, Any]
+_score_mod_signature = ScoreMod
+_mask_mod_signature = Callable[..., Any]
+_DEFAULT_SPARSE_BLOCK_SIZE = 128
 
 
 class AuxRequest(NamedTuple):

@@ -2,15 +2,19 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable
 from itertools import product
 from typing import Any
 
 import numpy
 
+from flambeau.func.batch import compute
 from flambeau.ops.shape import stack
 from flambeau.tensor.device import resolve
 from flambeau.tensor.tensor import Tensor
+
+_TOGETHER = 8  # calls whose results are computed in one plan; more are computed one by one
 
 Sizes = tuple[int, int, int, int]
 """Batch, heads, queries and keys."""
@@ -62,6 +66,7 @@ def _by(
         for place, each in enumerate(ranges[split:])
     ]
     found = []
+    many = math.prod(sizes[:split]) > _TOGETHER
     for place in product(*map(range, sizes[:split])):
         fixed = [_index(numpy.asarray(each, numpy.int64), device) for each in place]
         given = [] if score is None else [score[place] if place else score]
@@ -75,6 +80,8 @@ def _by(
         shape = _joined(result, rest, used)
         if shape is None:
             return None
+        if many:
+            compute([result])  # one plan serves all calls
         found.append(result.reshape(shape).expand(rest) if split else result.reshape(shape))
     if not split:
         return found[0]

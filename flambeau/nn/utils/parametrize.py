@@ -88,6 +88,7 @@ class ParametrizationList(ModuleList):
             raise ValueError("ParametrizationList requires one or more modules.")
         super().__init__(modules)
         self.unsafe = unsafe
+        before = original.detach()
         start = self._initial(original)
         self.is_tensor = isinstance(start, Tensor)
         if self.is_tensor:
@@ -101,7 +102,15 @@ class ParametrizationList(ModuleList):
                     each = Parameter(each, each.dtype.has_gradient and original.requires_grad)
                 _register(self, f"original{number}", each)
         if not unsafe:
-            _same_facts("A parametrization", self(), original)
+            self._check_result(original, before)
+
+    def _check_result(self, original: Any, before: Tensor) -> None:
+        """Raises ValueError, and leaves the tensor as it was, where the result does not fit."""
+        try:
+            _same_facts("A parametrization", self(), before)
+        except ValueError:
+            original.data = before
+            raise
 
     def _initial(self, original: Any) -> Any:
         """What the last parametrization's right_inverse, then those before it, make of it."""
