@@ -219,6 +219,9 @@ class Recorder:
             else:
                 self._cell(before, "gradient", number)
 
+    def value(self, tensor: Tensor) -> None:
+        self.refuse("a value is read")
+
     def checked(self, tensor: Tensor, check: Callable[[Any], None]) -> None:
         number = self._cells.get(id(tensor))
         if number is not None:

@@ -31,6 +31,9 @@ class Watcher(Protocol):
     def read(self, tensor: Any) -> None:
         """The tensor's value, or another tensor of the same storage, is used."""
 
+    def value(self, tensor: Any) -> None:
+        """The tensor's elements are about to be read on the host."""
+
     def written(self, tensor: Any) -> None:
         """The tensor's storage gets another Node."""
 

@@ -237,7 +237,8 @@ class Tensor(Attached):
             raise RuntimeError(
                 "a composite's body must not read values: they are not known when it is expanded"
             )
-        watch.refuse("a value is read")
+        if watch.ACTIVE is not None:
+            watch.ACTIVE.value(self)
         held = self._storage.node
         where = devices.get(held.device)
         if self._view is not None and held.device not in HOST:

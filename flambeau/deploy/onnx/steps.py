@@ -98,6 +98,7 @@ class Walker:
         self.fold = fold
         self.links = {node: link for each in traces for node, link in each.links.items()}
         self.drawn = {node for each in traces for node in each.drawn}
+        self.by_values = {node: at for each in traces for node, at in each.by_values.items()}
         self.leaves: dict[Joint, Value] = {}
 
     def run(self, roots: Sequence[Joint]) -> list[Made]:
@@ -269,6 +270,13 @@ class Walker:
                 "a random number",
                 location,
                 "it would be the same in every run of the file: make it outside and pass it in",
+            )
+        if any(each in self.by_values for each in joint):
+            raise refusal(
+                "an operation on the host",
+                self.by_values.get(first, location),
+                "it reads values that depend on the inputs, and its result would be fixed "
+                "(nonzero, boolean masks as indices, unique, tolist): use where or masked_fill",
             )
         if first.op is op.COPY:
             raise refusal(

@@ -7,18 +7,26 @@ a watcher keeps these links. What the run wrote into parameters and buffers is u
 
 from __future__ import annotations
 
+import os
+import sys
 import warnings
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
+from pathlib import Path
+from types import FrameType
 from typing import Any
 
 from flambeau.deploy.onnx.errors import OnnxExporterError
-from flambeau.graph.node import Node
+from flambeau.graph.node import Location, Node
 from flambeau.jit import TracerWarning
 from flambeau.nn.modules.module import Module
 from flambeau.schedule import flush, watch
+from flambeau.tensor.record import caller
 from flambeau.tensor.tensor import Tensor
 from flambeau.utils import _pytree as pytree
+
+_PACKAGE = f"{Path(__file__).resolve().parents[2]}{os.sep}"
+_LAYERS = (f"{_PACKAGE}nn{os.sep}", f"{_PACKAGE}deploy{os.sep}")
 
 Links = dict[Node, tuple[tuple[Node, ...], tuple[Any, ...]]]
 
@@ -32,7 +40,8 @@ class Trace:
         self.links: Links = {}
         self.drawn: set[Node] = set()
         self.held: list[Any] = []  # what must live as long as the trace, for its memory's sake
-        self.reads_values = False
+        self.read_at: Location | None = None  # where a value that depends on inputs was read
+        self.by_values: dict[Node, Location] = {}  # what an operation made on the host of such
 
 
 class _Watcher:
@@ -40,6 +49,28 @@ class _Watcher:
 
     def __init__(self, trace: Trace) -> None:
         self.trace = trace
+        self.depends = dict.fromkeys(trace.inputs, True)
+        self.reader: FrameType | None = None
+
+    def value(self, tensor: Any) -> None:
+        if self._depends(tensor._storage.node):
+            self.reader = _operation()
+            if self.trace.read_at is None:
+                self.trace.read_at = caller()
+
+    def _depends(self, root: Node) -> bool:
+        """Whether a Node is made of the inputs."""
+        stack = [root]
+        while stack:
+            node = stack[-1]
+            sources = self.trace.links.get(node, (node.inputs, ()))[0]
+            missing = [each for each in sources if each not in self.depends]
+            if missing and node not in self.depends:
+                stack += missing
+                continue
+            stack.pop()
+            self.depends.setdefault(node, any(self.depends[each] for each in sources))
+        return self.depends[root]
 
     def ran(
         self, executable: Any, order: Any, leaves: Any, outputs: Sequence[Node], donated: Any
@@ -49,12 +80,13 @@ class _Watcher:
 
     def constant(self, storage: Any, node: Node, array: Any, copied: bool) -> None:
         self.trace.held.append(node)
+        if self.reader is not None and self.reader is _operation():
+            self.trace.by_values[node] = caller()
 
     def drawn(self, node: Node, draw: Callable[[], Any]) -> None:
         self.trace.drawn.add(node)
 
-    def refuse(self, reason: str) -> None:
-        self.trace.reads_values |= reason == "a value is read"
+    def refuse(self, reason: str) -> None: ...
 
     def read(self, tensor: Any) -> None: ...
 
@@ -71,6 +103,21 @@ class _Watcher:
     def module(self, module: Any) -> None: ...
 
     def optimizer(self, optimizer: Any) -> None: ...
+
+
+def _operation() -> FrameType:
+    """The frame of the operation that is being called: the outermost of those that are not layers'.
+
+    A tensor that an operation makes on the host, after it has read values, is made of these.
+    """
+    frame = sys._getframe(2)
+    while frame.f_back is not None and _is_operation(frame.f_back.f_code.co_filename):
+        frame = frame.f_back
+    return frame
+
+
+def _is_operation(file: str) -> bool:
+    return file.startswith(_PACKAGE) and not file.startswith(_LAYERS)
 
 
 class Arguments:
@@ -139,10 +186,11 @@ def run(model: Any, arguments: Arguments, tensors: Sequence[Tensor]) -> Trace:
 
 def warn_of_values(trace: Trace) -> None:
     """Say that control flow may have been fixed, as PyTorch's tracer does."""
-    if trace.reads_values:
+    if trace.read_at is not None:
+        file, line = trace.read_at
         warnings.warn(
-            "values of tensors were read while the model ran for torch.onnx.export: what depended "
-            "on them (branches, loops, numbers) is fixed in the file as it was for the example",
+            f"{file}:{line} reads values that depend on the inputs: what depends on them "
+            "(branches, loops, numbers) is fixed in the ONNX file as it was for the example",
             TracerWarning,
             stacklevel=4,
         )
