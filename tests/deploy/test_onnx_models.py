@@ -149,6 +149,108 @@ class Padded(nn.Module):
         return self.layer(x, src_key_padding_mask=padding)
 
 
+class ViT(nn.Module):
+    def __init__(self) -> None:
+        super().__init__()
+        self.patches = nn.Conv2d(3, 16, 4, 4)
+        self.first = nn.Parameter(torch.randn(1, 1, 16))
+        self.places = nn.Parameter(torch.randn(1, 10, 16))
+        layer = nn.TransformerEncoderLayer(
+            16, 2, 32, activation="gelu", batch_first=True, norm_first=True
+        )
+        self.encoder = nn.TransformerEncoder(layer, 2)
+
+    def forward(self, x: Any) -> Any:
+        x = self.patches(x).flatten(2).transpose(1, 2)
+        x = torch.cat([self.first.expand(x.shape[0], -1, -1), x], 1) + self.places
+        return self.encoder(x)[:, 0]
+
+
+class Windows(nn.Module):
+    """Attention within shifted windows, as Swin's."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.attention = nn.MultiheadAttention(8, 2, batch_first=True)
+
+    def forward(self, x: Any) -> Any:
+        b, h, w, c = x.shape
+        y = torch.roll(x, (-1, -1), (1, 2)).view(b, h // 2, 2, w // 2, 2, c)
+        y = y.permute(0, 1, 3, 2, 4, 5).reshape(-1, 4, c)
+        y, _ = self.attention(y, y, y, need_weights=False)
+        y = y.view(b, h // 2, w // 2, 2, 2, c).permute(0, 1, 3, 2, 4, 5).reshape(b, h, w, c)
+        return x + torch.roll(y, (1, 1), (1, 2))
+
+
+class Decoder(nn.Module):
+    """Rotary places and a cache of keys that is an input and an output."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.qk = nn.Linear(8, 16)
+        self.register_buffer("speeds", 0.1 ** torch.arange(4.0), persistent=False)
+
+    def forward(self, x: Any, past: Any) -> Any:
+        t = x.shape[1]
+        q, k = self.qk(x).chunk(2, -1)
+        angle = (torch.arange(t) + past.shape[1])[:, None] * self.speeds
+        angle = torch.cat([angle, angle], -1)
+
+        def turned(each: Any) -> Any:
+            other = torch.cat([-each[..., 4:], each[..., :4]], -1)
+            return each * angle.cos() + other * angle.sin()
+
+        keys = torch.cat([past, turned(k)], 1)
+        return F.scaled_dot_product_attention(turned(q), keys, keys), keys
+
+
+class Messages(nn.Module):
+    """A graph convolution: means over edges."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.linear = nn.Linear(4, 6)
+
+    def forward(self, x: Any, edges: Any) -> Any:
+        h = self.linear(x)
+        total = torch.zeros_like(h).index_add(0, edges[1], h[edges[0]])
+        count = torch.zeros(x.shape[0]).scatter_add(0, edges[1], torch.ones(edges.shape[1]))
+        return total / count.clamp(min=1)[:, None]
+
+
+class Sound(nn.Module):
+    """Convolutions over time with weight norm, and frames."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.layers = nn.Sequential(
+            nn.ReflectionPad1d(3),
+            nn.Conv1d(2, 4, 7),
+            nn.utils.weight_norm(nn.Conv1d(4, 4, 3, dilation=2)),
+            nn.MaxPool1d(3, 2, ceil_mode=True),
+            nn.ConvTranspose1d(4, 1, 4, 2, 1),
+            nn.Upsample(scale_factor=2),
+        )
+
+    def forward(self, x: Any) -> Any:
+        frames = self.layers(x).squeeze(1).unfold(1, 8, 3) * torch.hann_window(8)
+        return frames.pow(2).sum(-1).log1p()
+
+
+class Experts(nn.Module):
+    def __init__(self) -> None:
+        super().__init__()
+        self.gate = nn.Linear(8, 4)
+        self.experts = nn.ModuleList(nn.Linear(8, 8) for _ in range(4))
+
+    def forward(self, x: Any) -> Any:
+        weights, chosen = self.gate(x).softmax(-1).topk(2, -1)
+        total: Any = 0
+        for number, expert in enumerate(self.experts):
+            total = total + expert(x) * (weights * (chosen == number)).sum(-1, keepdim=True)
+        return total
+
+
 def normal(*shape: int) -> Any:
     return torch.from_numpy(np.random.default_rng(sum(shape)).normal(size=shape).astype("f4"))
 
@@ -220,6 +322,30 @@ MODELS: list[tuple[str, Model, Callable[..., tuple[Any, ...]], tuple[int, ...], 
         (2, 5),
         [{0: "n", 1: "t"}, {0: "n", 1: "t"}],
     ),
+    ("vit", ViT, lambda n: (normal(n, 3, 12, 12),), (2,), [{0: "n"}]),
+    (
+        "shifted windows",
+        Windows,
+        lambda n, h, w: (normal(n, 2 * h, 2 * w, 8),),
+        (2, 3, 4),
+        [{0: "n", 1: "h", 2: "w"}],
+    ),
+    (
+        "decoder",
+        Decoder,
+        lambda n, t, p: (normal(n, t, 8), normal(n, p, 8)),
+        (2, 3, 5),
+        [{0: "n", 1: "t"}, {0: "n", 1: "p"}],
+    ),
+    (
+        "messages",
+        Messages,
+        lambda n, m: (normal(n, 4), tokens(2, m) % n),
+        (5, 7),
+        [{0: "n"}, {1: "m"}],
+    ),
+    ("sound", Sound, lambda n, t: (normal(n, 2, 10 * t),), (2, 4), [{0: "n", 2: "t"}]),
+    ("experts", Experts, lambda n: (normal(n, 8),), (3,), [{0: "n"}]),
     ("gpt", GPT, lambda n, t: (tokens(n, t),), (2, 6), [{0: "n", 1: "t"}]),
     ("gpt of one", GPT, lambda n, t: (tokens(n, t),), (1, 32), [{0: "n", 1: "t"}]),
     ("gpt by hand", lambda: GPT(True), lambda n, t: (tokens(n, t),), (2, 6), [{0: "n", 1: "t"}]),

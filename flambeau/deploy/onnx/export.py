@@ -24,6 +24,7 @@ from flambeau.deploy.onnx.trace import Arguments, Trace, run, states, warn_of_va
 from flambeau.deploy.onnx.writer import Value, Writer, identifier
 from flambeau.device import base as devices
 from flambeau.nn.modules.module import Module
+from flambeau.schedule import flush
 from flambeau.tensor.tensor import Tensor
 
 FIRST_OPSET, DEFAULT_OPSET, LAST_OPSET = 13, 18, 26
@@ -271,6 +272,7 @@ def _traces(
     model: Any, arguments: Arguments, axes: Sequence[Axes]
 ) -> tuple[list[dict[str, int]], list[Trace]]:
     """The model at the example's sizes or, with dynamic axes, at several others."""
+    flush.flush()
     example = run(model, arguments, arguments.tensors)
     if not any(axes):
         return [{}], [example]

@@ -50,26 +50,27 @@ def instance_norm(w: Writer, s: Step) -> Value:
 # pooling ----------------------------------------------------------------------------------------
 
 
+def _fits(x: Value, g: Any, axis: int, high: int, up: bool) -> bool:
+    """Whether ONNX places as many windows along an axis, with `high` elements of padding behind."""
+    span = g.dilation[axis] * (g.kernel[axis] - 1) + 1
+    beside, by = g.before[axis] + high - span, g.stride[axis]
+
+    def agrees(extent: int, count: int) -> bool:
+        room = extent + beside
+        return (-(-room // by) if up else room // by) + 1 == count
+
+    return apply(agrees, x.shape[axis + 2], g.places[axis]) == 1
+
+
 def _pads(x: Value, g: Any) -> tuple[list[int], list[int]] | None:
     """Padding before and after with which ONNX places as many windows; None where none does."""
     before, after = list(g.before), []
     for axis, low in enumerate(before):
-        span = g.dilation[axis] * (g.kernel[axis] - 1) + 1
-        for high in (low, g.after[axis]):
-            if varies(high):
-                continue
-            fits = apply(
-                lambda n, count, low=low, high=high, span=span, by=g.stride[axis]: int(
-                    (n + low + high - span) // by + 1 == count
-                ),
-                x.shape[axis + 2],
-                g.places[axis],
-            )
-            if fits == 1:
-                after.append(high)
-                break
-        else:
+        fixed = [each for each in (low, g.after[axis]) if not varies(each)]
+        fitting = [each for each in fixed if _fits(x, g, axis, each, False)]
+        if not fitting:
             return None
+        after.append(fitting[0])
     return before, after
 
 
@@ -79,8 +80,11 @@ def max_pool(w: Writer, s: Step) -> Value | None:
     if not ours or varies((g.kernel, g.stride, g.before, g.dilation)):
         return _global(w, s, x, g, "GlobalMaxPool") if ours else None
     pads = _pads(x, g)
-    if pads is None:
+    axes = range(len(g.kernel))
+    rounded = pads is None and all(_fits(x, g, axis, g.before[axis], True) for axis in axes)
+    if pads is None and not rounded:
         return None
+    before, after = pads or (list(g.before), list(g.before))
     return w.emit(
         "MaxPool",
         [x],
@@ -89,7 +93,8 @@ def max_pool(w: Writer, s: Step) -> Value | None:
         kernel_shape=list(g.kernel),
         strides=list(g.stride),
         dilations=list(g.dilation),
-        pads=pads[0] + pads[1],
+        pads=before + after,
+        ceil_mode=int(rounded),
     )
 
 

@@ -164,6 +164,8 @@ def window(w: Writer, s: Step) -> Value:
     rank = x.rank
     for number in sorted(range(len(axes)), key=lambda each: -axes[each]):
         axis = axes[number]
+        span = dilations[number] * (sizes[number] - 1) + 1
+        w.define(s.shape[axis], x.shape[axis], -span, strides[number], 1)
         at = _places(w, s.shape[axis], sizes[number], strides[number], dilations[number])
         shape = (*x.shape[:axis], s.shape[axis], sizes[number], *x.shape[axis + 1 :])
         x = w.emit("Gather", [x, at], s.dtype, shape, axis=axis)

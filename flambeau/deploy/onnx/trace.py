@@ -20,7 +20,7 @@ from flambeau.deploy.onnx.errors import OnnxExporterError
 from flambeau.graph.node import Location, Node
 from flambeau.jit import TracerWarning
 from flambeau.nn.modules.module import Module
-from flambeau.schedule import flush, watch
+from flambeau.schedule import watch
 from flambeau.tensor.record import caller
 from flambeau.tensor.tensor import Tensor
 from flambeau.utils import _pytree as pytree
@@ -163,12 +163,14 @@ def unchanged(model: Any) -> Iterator[None]:
 
 
 def run(model: Any, arguments: Arguments, tensors: Sequence[Tensor]) -> Trace:
-    """Call the model with these tensors and keep what it records."""
+    """Call the model with these tensors and keep what it records.
+
+    What was pending before the first run must be computed: nothing that is written may be behind.
+    """
     from flambeau.autograd.mode import no_grad
 
     if watch.ACTIVE is not None:
         raise OnnxExporterError("torch.onnx.export cannot run inside a call of torch.compile")
-    flush.flush()
     trace = Trace()
     examples = [_own(each) for each in tensors]
     trace.inputs = [each._storage.node for each in examples]

@@ -155,6 +155,14 @@ class Writer:
             found = self._extents[extent] = self._expressed(extent)
         return found
 
+    def define(self, extent: Extent, base: Extent, offset: int, divisor: int, more: int) -> None:
+        """An extent is ⌊(base + offset) / divisor⌋ + more: for rules that know it."""
+        if isinstance(extent, Dim) and extent not in self._known and extent not in self._extents:
+            total = self._plus(self.extent(base), offset)
+            if divisor != 1:
+                total = self.emit("Div", [total, self.constant([divisor])], int64)
+            self._extents[extent] = self._plus(total, more)
+
     def _expressed(self, extent: Dim) -> Value:
         if extent in self._known:
             value, axis = self._known[extent]
