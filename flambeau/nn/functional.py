@@ -45,6 +45,7 @@ from flambeau.ops.conv import (
     conv1d,
     conv2d,
     conv3d,
+    conv_tbc,
     conv_transpose1d,
     conv_transpose2d,
     conv_transpose3d,
@@ -111,7 +112,14 @@ from flambeau.ops.margin_loss import (
 )
 from flambeau.ops.mask import one_hot
 from flambeau.ops.matmul import linear
-from flambeau.ops.multi_head import multi_head_attention_forward
+from flambeau.ops.multi_head import (
+    _canonical_mask,
+    _in_projection,
+    _in_projection_packed,
+    _mha_shape_check,
+    _none_or_dtype,
+    multi_head_attention_forward,
+)
 from flambeau.ops.norm import (
     batch_norm,
     group_norm,
@@ -156,6 +164,11 @@ celu_, rrelu_, selu_, threshold_ = (
 )
 
 __all__ = [
+    "_canonical_mask",
+    "_in_projection",
+    "_in_projection_packed",
+    "_mha_shape_check",
+    "_none_or_dtype",
     "adaptive_avg_pool1d",
     "adaptive_avg_pool2d",
     "adaptive_avg_pool3d",
@@ -180,6 +193,7 @@ __all__ = [
     "conv1d",
     "conv2d",
     "conv3d",
+    "conv_tbc",
     "conv_transpose1d",
     "conv_transpose2d",
     "conv_transpose3d",

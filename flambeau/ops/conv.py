@@ -9,7 +9,7 @@ from flambeau.graph.node import Node, Shape
 from flambeau.ops.axes import integers, spoken, title
 from flambeau.ops.composite import composite
 from flambeau.ops.publish import public
-from flambeau.ops.view import reshape, unsqueeze
+from flambeau.ops.view import permute, reshape, unsqueeze
 from flambeau.tensor.tensor import Tensor
 
 Pairs = tuple[tuple[int, int], ...]
@@ -348,3 +348,13 @@ def conv_transpose3d(
 ) -> Tensor:
     """conv_transpose1d with three spatial dimensions."""
     return _transpose(3, input, weight, bias, stride, padding, output_padding, groups, dilation)
+
+
+@public(method=False, out=False)
+def conv_tbc(input: Tensor, weight: Tensor, bias: Tensor, pad: int = 0) -> Tensor:
+    """conv1d of (t, n, c) with a weight (k, c, out) → (t', n, out)."""
+    for name, each in (("input", input), ("weight", weight)):
+        if each.ndim != 3:
+            raise RuntimeError(f"conv_tbc: {name} must have 3 dims: (time, batch, channels)")
+    found: Any = conv1d(permute(input, (1, 2, 0)), permute(weight, (2, 1, 0)), bias, 1, int(pad))
+    return permute(found, (2, 0, 1))

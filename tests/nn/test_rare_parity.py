@@ -154,7 +154,7 @@ def test_conversion_to_sync_batch_norm():
 FILES = {
     "batchnorm": "_BatchNorm _NormBase SyncBatchNorm",
     "channelshuffle": "ChannelShuffle",
-    "conv": "_ConvNd _ConvTransposeNd",
+    "conv": "_ConvNd _ConvTransposeNd _pair",
     "dropout": "_DropoutNd",
     "flatten": "Flatten Unflatten",
     "fold": "Fold Unfold",
@@ -165,6 +165,7 @@ FILES = {
     "pooling": "_MaxPoolNd _AvgPoolNd _AdaptiveAvgPoolNd MaxUnpool1d",
     "rnn": "RNNBase RNNCellBase",
     "sparse": "Embedding EmbeddingBag",
+    "transformer": "_get_clones _get_activation_fn",
     "upsampling": "Upsample",
     "utils": "_single _pair _triple _quadruple _ntuple _list_with_default",
 }

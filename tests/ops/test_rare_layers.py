@@ -230,3 +230,30 @@ def test_normalize_into_a_tensor():
     x, out = torch.tensor([[3.0, 4.0]]), torch.empty(1, 2)
     assert F.normalize(x, out=out) is out
     np.testing.assert_allclose(out.numpy(), [[0.6, 0.8]], rtol=1e-6)
+
+
+def test_parts_of_attention():
+    x, w = torch.tensor(RANDOM.standard_normal((3, 2, 4))), torch.tensor(RANDOM.random((12, 4)))
+    for found, part in zip(F._in_projection_packed(x, x, x, w), w.chunk(3), strict=True):
+        np.testing.assert_allclose(found.numpy(), F.linear(x, part).numpy(), rtol=1e-12)
+    assert F._mha_shape_check(x, x, x, None, None, 2)
+    assert not F._mha_shape_check(x[0], x[0], x[0], None, None, 2)
+    mask = F._canonical_mask(torch.tensor([True, False]), "mask", None, "", torch.float32)
+    assert mask.tolist() == [float("-inf"), 0.0]
+    with pytest.raises(AssertionError, match="2-D or 3-D"):
+        F._mha_shape_check(x, x, x, None, torch.ones(2), 2)
+
+
+def test_convolution_with_time_first():
+    x, w = torch.tensor(RANDOM.random((5, 2, 3))), torch.tensor(RANDOM.random((2, 3, 4)))
+    found = torch.conv_tbc(x, w, torch.zeros(4, dtype=torch.float64))
+    expected = x[:-1] @ w[0] + x[1:] @ w[1]
+    np.testing.assert_allclose(found.numpy(), expected.numpy(), rtol=1e-12)
+
+
+def test_options_of_a_loss_change_nothing():
+    options = nn.LinearCrossEntropyOptions(batch_chunk_size=2)
+    loss = nn.LinearCrossEntropyLoss(3, 4, options=options)
+    x, y = torch.ones(2, 3), torch.tensor([0, 3])
+    expected = F.cross_entropy(loss.linear(x), y)
+    np.testing.assert_allclose(loss(x, y).item(), expected.item(), rtol=1e-6)

@@ -92,6 +92,7 @@ def test_grid_of_nan_and_infinity(mode: str) -> None:
         np.testing.assert_allclose(ours.numpy(), theirs.numpy(), rtol=1e-9)
 
 
+@pytest.mark.filterwarnings("ignore:Since version 1.3.0")
 @pytest.mark.parametrize("size", [(2, 3, 4, 5), (2, 1, 3, 1, 4)])
 @pytest.mark.parametrize("corners", [False, True])
 def test_affine_grid(size: Any, corners: bool) -> None:
@@ -300,6 +301,52 @@ LOSSES: dict[str, tuple[Call, tuple[Any, ...]]] = {
 def test_losses(name: str) -> None:
     call, arrays = LOSSES[name]
     beside(call, *arrays)
+
+
+# parts of attention -------------------------------------------------------------------------------
+
+
+def test_projections_of_attention() -> None:
+    def packed(t: Any, f: Any, x: Any, y: Any, w: Any, b: Any) -> Any:
+        return t.cat(
+            [*f._in_projection_packed(x, y, y, w, b), *f._in_projection_packed(x, x, x, w)]
+        )
+
+    beside(packed, real(3, 2, 4), real(5, 2, 4), real(12, 4), real(12))
+
+    def apart(t: Any, f: Any, x: Any, w: Any, b: Any) -> Any:
+        return t.cat(f._in_projection(x, x, x, w, w, w, b))
+
+    beside(apart, real(3, 2, 4), real(4, 4), real(4))
+
+
+def test_masks_and_shapes_of_attention() -> None:
+    answers = []
+    for library in (flambeau, torch):
+        f = library.nn.functional
+        mask = library.tensor([[True, False]])
+        made = f._canonical_mask(mask, "a", f._none_or_dtype(mask), "b", library.float64)
+        with pytest.warns(UserWarning, match="mismatched a and b"):
+            same = f._canonical_mask(made, "a", library.bool, "b", library.float64)
+        x = library.ones(2, 3, 4)
+        checks = [
+            f._mha_shape_check(x, x, x, library.ones(3, 2), None, 2),
+            f._mha_shape_check(x[0], x[1], x[0], None, library.ones(2, 3, 3), 2),
+        ]
+        for given in (
+            (x, x, x, library.ones(2), None, 2),
+            (x, x[0], x, None, None, 2),
+            (x, x, x, None, library.ones(2), 2),
+            (x[0], x[0], x[0], None, library.ones(2, 2, 3), 2),
+        ):
+            with pytest.raises(AssertionError):
+                f._mha_shape_check(*given)
+        answers.append((made.tolist(), same is made, checks, f._none_or_dtype(None)))
+    assert answers[0] == answers[1]
+
+
+def test_convolution_with_time_first() -> None:
+    beside(lambda t, f, x, w, b: f.conv_tbc(x, w, b, 1), real(6, 2, 3), real(3, 3, 4), real(4))
 
 
 # errors ------------------------------------------------------------------------------------------

@@ -2,7 +2,17 @@
 
 import sys
 
-from flambeau.nn.modules import batchnorm, class_loss, loss, pair_loss, resize, shape
+from flambeau.nn.modules import (
+    batchnorm,
+    class_loss,
+    conv,
+    loss,
+    pair_loss,
+    pooling,
+    resize,
+    shape,
+    utils,
+)
 from flambeau.nn.modules.activation import (
     CELU,
     ELU,
@@ -49,6 +59,7 @@ from flambeau.nn.modules.batchnorm import (
 from flambeau.nn.modules.class_loss import (
     CTCLoss,
     LinearCrossEntropyLoss,
+    LinearCrossEntropyOptions,
     MultiLabelMarginLoss,
     MultiLabelSoftMarginLoss,
     MultiMarginLoss,
@@ -207,10 +218,10 @@ from flambeau.nn.modules.transformer import (
 )
 
 __all__ = [
-    "AdaptiveLogSoftmaxWithLoss",
     "AdaptiveAvgPool1d",
     "AdaptiveAvgPool2d",
     "AdaptiveAvgPool3d",
+    "AdaptiveLogSoftmaxWithLoss",
     "AdaptiveMaxPool1d",
     "AdaptiveMaxPool2d",
     "AdaptiveMaxPool3d",
@@ -294,6 +305,7 @@ __all__ = [
     "LeakyReLU",
     "Linear",
     "LinearCrossEntropyLoss",
+    "LinearCrossEntropyOptions",
     "LocalResponseNorm",
     "LogSigmoid",
     "LogSoftmax",
@@ -380,6 +392,9 @@ for _file, _names in _FILES.items():
     for _name in _names.split():
         sys.modules[f"{__name__}.{_name}"] = _file
         globals()[_name] = _file
+for _file in (conv, pooling, shape):
+    for _name in ("_single", "_pair", "_triple", "_quadruple", "_ntuple"):
+        setattr(_file, _name, getattr(utils, _name))
 for _file in (pair_loss, class_loss):
     for _name in _file.__all__:
         setattr(loss, _name, getattr(_file, _name))

@@ -4,16 +4,19 @@ from __future__ import annotations
 
 import math
 import warnings
+from dataclasses import dataclass
 from typing import Any
 
 from flambeau.nn import functional as F  # noqa: N812  # as everyone calls it
 from flambeau.nn.modules.linear import Linear
 from flambeau.nn.modules.loss import NLLLoss, _Loss, _WeightedLoss
+from flambeau.stand_in import stand_in
 from flambeau.tensor.tensor import Tensor
 
 __all__ = [
     "CTCLoss",
     "LinearCrossEntropyLoss",
+    "LinearCrossEntropyOptions",
     "MultiLabelMarginLoss",
     "MultiLabelSoftMarginLoss",
     "MultiMarginLoss",
@@ -105,6 +108,18 @@ class NLLLoss2d(NLLLoss):
             stacklevel=2,
         )
         super().__init__(*args, **kwargs)
+
+
+@stand_in("taken as options of linear_cross_entropy, whose result is the same without")
+@dataclass
+class LinearCrossEntropyOptions:
+    """How PyTorch goes through a batch in chunks, so that not all logits are there at once."""
+
+    allow_retain_graph: bool = False
+    batch_chunk_size: int | None = None
+    chunking_method: str | None = "auto"
+    acc_policy: str = "auto"
+    acc_dtype: Any = None
 
 
 class LinearCrossEntropyLoss(_WeightedLoss):
