@@ -12,6 +12,8 @@ from typing import Any
 from flambeau.nn.modules.module import _parse_to
 from flambeau.ops.generator import Generator
 from flambeau.stand_in import stand_in
+from flambeau.tensor.override import DisableTorchFunction as DisableTorchFunction
+from flambeau.tensor.override import DisableTorchFunctionSubclass as DisableTorchFunctionSubclass
 from flambeau.tensor.tensor import Tensor
 
 __all__ = ["DispatchKey", "DispatchKeySet", "Generator"]
@@ -59,8 +61,6 @@ class _Nothing:
 
 
 _ExcludeDispatchKeyGuard = _Nothing
-DisableTorchFunctionSubclass = _Nothing
-DisableTorchFunction = _Nothing
 
 
 def _log_api_usage_once(event: str) -> None:

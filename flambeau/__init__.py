@@ -19,6 +19,7 @@ from flambeau.graph.dtype import DTYPES as _DTYPES
 from flambeau.graph.dtype import DType as dtype  # noqa: N813  # PyTorch's name
 from flambeau.ops import later as _later
 from flambeau.tensor import differentiate, function  # they publish into autograd
+from flambeau.tensor import override as _override
 from flambeau.tensor.device import (
     device,
     get_default_device,
@@ -76,6 +77,7 @@ _MODULES = frozenset(
         "onnx",
         "openness",
         "optim",
+        "overrides",
         "profiler",
         "random",
         "serialization",
@@ -207,6 +209,8 @@ def _collect() -> dict[str, Any]:
 def _is_function(name: str) -> Any:
     return not name.endswith("_") or name in _IN_PLACE
 
+
+_override.attach()
 
 # Last, so that torch.tensor and torch.device are these, not the layers of the same names.
 _OPERATIONS = _collect()

@@ -11,6 +11,7 @@ from flambeau.graph import dtype as dtypes
 from flambeau.ops.publish import publish
 from flambeau.tensor.attach import method
 from flambeau.tensor.device import get_default_device, get_default_dtype
+from flambeau.tensor.override import takes_over
 from flambeau.tensor.tensor import Tensor
 
 Array = numpy.ndarray[Any, Any]
@@ -199,8 +200,9 @@ def show(self: Tensor, name: str = "tensor") -> str:
 
 @method("__repr__")
 def representation(self: Tensor, *, tensor_contents: Any = None) -> str:
-    """As PyTorch prints it."""
-    return show(self)
+    """As PyTorch prints it; a derived class by its own name."""
+    kind = type(self)
+    return show(self) if kind is Tensor or not takes_over(kind) else show(self, kind.__name__)
 
 
 @method("__format__")

@@ -17,6 +17,7 @@ from flambeau.graph.dtype import DType
 from flambeau.graph.node import Node
 from flambeau.ops.autocast import autocasting
 from flambeau.ops.axes import DTYPE_TITLES
+from flambeau.tensor import override
 from flambeau.tensor.record import copied, derive
 from flambeau.tensor.tensor import Tensor
 
@@ -108,7 +109,14 @@ def _with_keywords(plain: Callable[..., Any], out: bool) -> Callable[..., Any]:
 
     @functools.wraps(plain)
     def call(*args: Any, **kwargs: Any) -> Any:
+        if override.ACTIVE is not None:
+            found = override.ACTIVE(call, args, kwargs)
+            if found is not override.NOT_TAKEN:
+                return found
         if needs_tensor and args and not isinstance(args[0], Tensor):
+            if override.ACTIVE is None and override.takes_over(type(args[0])):
+                override.activate()
+                return call(*args, **kwargs)
             raise TypeError(
                 f"{plain.__name__}(): argument 'input' (position 1) must be Tensor, not "
                 f"{type(args[0]).__name__}"

@@ -16,6 +16,8 @@ def method(*names: str) -> Callable[[Function], Function]:
     def attach(function: Function) -> Function:
         for name in names or (function.__name__,):
             setattr(Tensor, name, function)
+        if names and function.__name__.startswith("_"):
+            function.__name__ = names[0]  # what __torch_function__ is told
         return function
 
     return attach

@@ -7,6 +7,7 @@ from typing import Any, ClassVar, Self
 import numpy
 
 from flambeau.graph.node import Node
+from flambeau.tensor import override
 from flambeau.tensor.device import get_default_dtype, resolve
 from flambeau.tensor.size import Size
 from flambeau.tensor.tensor import Tensor
@@ -32,6 +33,7 @@ class Parameter(Tensor):
     """
 
     __slots__ = ()
+    __torch_function__ = staticmethod(override.disabled)
 
     def __new__(cls, data: Tensor | None = None, requires_grad: bool = True) -> Self:
         if data is None:
@@ -78,6 +80,7 @@ class Buffer(Tensor, metaclass=_BufferType):
     """
 
     __slots__ = ()
+    __torch_function__ = staticmethod(override.disabled)
 
     def __new__(cls, data: Tensor | None = None, *, persistent: bool = True) -> Any:
         if data is None:
@@ -181,6 +184,7 @@ class UninitializedBuffer(UninitializedTensorMixin, Tensor):
     """A buffer without a shape, as lazy modules have until their first call."""
 
     __slots__ = ()
+    __torch_function__ = staticmethod(override.disabled)
     cls_to_become = Tensor
 
     def __new__(

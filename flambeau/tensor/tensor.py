@@ -78,9 +78,8 @@ class Tensor(Attached):
     _read_cache: tuple[Node, bool, Node] | None
 
     def __new__(cls, *args: Any, **kwargs: Any) -> Self:
-        if cls is not Tensor:
-            return object.__new__(cls)
-        return Tensor._legacy(*args, **kwargs)  # type: ignore[attr-defined]  # attached by ops/
+        made = Tensor._legacy(*args, **kwargs)  # type: ignore[attr-defined]  # attached by ops/
+        return made if cls is Tensor else Tensor._make_subclass(cls, made)  # type: ignore[attr-defined]  # override.py
 
     # making ------------------------------------------------------------------------------------
 
@@ -504,7 +503,8 @@ class Tensor(Attached):
                 "detach() the tensor first"
             )
         array = numpy.array(self._to_numpy())
-        return _unpickled, (array, self.device.type, self._leaf, self._attributes())
+        kind = () if type(self) is Tensor else (type(self),)
+        return _unpickled, (array, self.device.type, self._leaf, self._attributes(), *kind)
 
     def __hash__(self) -> int:
         return id(self)
@@ -514,10 +514,16 @@ serve(Tensor)
 
 
 def _unpickled(
-    array: numpy.ndarray[Any, Any], where: str, requires_grad: bool, state: dict[str, Any]
+    array: numpy.ndarray[Any, Any],
+    where: str,
+    requires_grad: bool,
+    state: dict[str, Any],
+    kind: type[Tensor] = Tensor,
 ) -> Tensor:
     """A tensor of what __reduce_ex__ gave."""
     made = Tensor._from_numpy(array, resolve(where), copy=False)
+    if kind is not Tensor:
+        made = kind._make(made._storage, made._type)
     made._leaf = requires_grad
     made.__dict__.update(state)
     return made

@@ -173,6 +173,53 @@ def sparse_adam(torch: Any) -> Any:
     return layer.weight.data
 
 
+def kinds(values: Any) -> list[str]:
+    return [type(each).__name__ for each in values]
+
+
+@case
+def derived_classes(torch: Any) -> Any:
+    class Mine(torch.Tensor):
+        pass
+
+    x = torch.ones(2, requires_grad=True).as_subclass(Mine)
+    made = Mine([1, 2])
+    made[0] = 9
+    results = [x + 1, 1 + x, torch.cat([x, x]), x.max(0).values, x[0], x.T, x.data, x.detach()]
+    results += [torch.reshape(x, (1, 2)), torch.nn.functional.relu(x), x.new_ones(2), x == x, x @ x]
+    results += [*x, x.numpy(force=True), torch.zeros_like(x), x.shape, x.as_subclass(torch.Tensor)]
+    return [kinds(results), x.requires_grad, x.is_leaf, made, repr(made), made.is_leaf]
+
+
+@case
+def what_classes_and_modes_see(torch: Any) -> Any:
+    overrides = importlib.import_module(f"{torch.__name__}.overrides")
+    log: list[str] = []
+
+    class Seeing(torch.Tensor):
+        @classmethod
+        def __torch_function__(
+            cls, func: Any, types: Any, args: Any = (), kwargs: Any = None
+        ) -> Any:
+            log.append(func.__name__)
+            return super().__torch_function__(func, types, args, kwargs)
+
+    class Mode(overrides.TorchFunctionMode):
+        def __torch_function__(
+            self, func: Any, types: Any, args: Any = (), kwargs: Any = None
+        ) -> Any:
+            log.append(func.__name__)
+            return func(*args, **(kwargs or {}))
+
+    x = torch.ones(2).as_subclass(Seeing)
+    y = torch.stack([x.reshape(2, 1), x.unsqueeze(1)]).sum(0)
+    z = torch.nn.Linear(2, 3)(x)
+    with Mode():
+        torch.ones(2).cos().reshape(2, 1)
+        torch.nn.functional.gelu(torch.zeros(2))
+    return [log, kinds([y, z])]
+
+
 @case
 def numbers(torch: Any) -> Any:
     return [

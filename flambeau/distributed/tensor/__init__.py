@@ -8,6 +8,7 @@ from typing import Any
 
 from flambeau.distributed.device_mesh import DeviceMesh, init_device_mesh
 from flambeau.stand_in import stand_in
+from flambeau.tensor import override
 from flambeau.tensor.tensor import Tensor
 
 __all__ = [
@@ -66,6 +67,7 @@ class DTensor(Tensor):
     """A tensor with a mesh and placements. It shares the memory of the tensor it is made of."""
 
     __slots__ = ()
+    __torch_function__ = staticmethod(override.disabled)
 
     device_mesh: Any
     placements: tuple[Any, ...]

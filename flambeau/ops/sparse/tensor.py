@@ -19,6 +19,7 @@ from flambeau.ops.creation import zeros
 from flambeau.ops.data import as_tensor
 from flambeau.ops.legacy import sparse_coo, sparse_csr
 from flambeau.ops.places import put_places
+from flambeau.tensor import override
 from flambeau.tensor.tensor import Tensor
 from flambeau.tensor.view import View
 
@@ -27,6 +28,7 @@ class SparseTensor(Tensor):
     """Coordinates and values; `layout` is torch.sparse_coo or torch.sparse_csr."""
 
     __slots__ = ("_coalesced", "_content", "_kind", "_places")
+    __torch_function__ = staticmethod(override.disabled)
 
     _places: Tensor
     _content: Tensor
