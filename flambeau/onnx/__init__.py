@@ -10,6 +10,7 @@ from flambeau.deploy.onnx.export import (
     is_in_onnx_export,
     select_model_mode_for_export,
 )
+from flambeau.deploy.onnx.library import TensorProtoDataType
 from flambeau.deploy.onnx.program import ONNXProgram
 from flambeau.onnx.symbolic_helper import register_custom_op_symbolic
 
@@ -17,6 +18,7 @@ __all__ = [
     "ONNXProgram",
     "OnnxExporterError",
     "OperatorExportTypes",
+    "TensorProtoDataType",
     "TrainingMode",
     "export",
     "is_in_onnx_export",

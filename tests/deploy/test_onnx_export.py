@@ -12,6 +12,7 @@ import pytest
 from onnx_tools import arrays, by_reference, close, exported, kinds, onnx
 
 import flambeau as torch
+import flambeau.onnx.operators
 from flambeau import nn
 from flambeau.deploy.onnx.extents import Dim, Sum, apply, explain, merge
 
@@ -223,6 +224,8 @@ def test_dynamic_shapes() -> None:
 
 
 SIZES = [
+    lambda x: x / torch.tensor([x.shape[0], 2.0, 1.0]),
+    lambda x: torch.onnx.operators.shape_as_tensor(x) * 2,
     lambda x: x.reshape(-1) * 2,
     lambda x: x.sum() / x.shape[0],
     lambda x: x.flatten()[: x.shape[0] * 2 - 1],
@@ -289,6 +292,40 @@ def test_extents() -> None:
     assert explain(Dim((10, 15, 19)), [n, m]) == Sum(n, m, 1)
     assert explain(Dim((1, 100, 3)), [n, m]) is None
     assert explain(Dim((2, 3, 4, 5)), [Dim((7, 9, 12, 15))]) == (Dim((7, 9, 12, 15)), 0, 3)
+
+
+# what models are made of -----------------------------------------------------------------------
+
+
+def test_functions_with_a_gradient_of_their_own() -> None:
+    class Double(torch.autograd.Function):
+        @staticmethod
+        def forward(ctx: Any, x: Any) -> Any:
+            return x * 2
+
+        @staticmethod
+        def backward(ctx: Any, g: Any) -> Any:
+            return g * 2
+
+    proto = exported(lambda x: Double.apply(x) + 1, X)
+    assert kinds(proto) == ["Mul", "Add"]
+
+
+def test_a_compiled_part_of_a_model() -> None:
+    model = nn.Sequential(torch.compile(linear()), nn.ReLU())
+    model(X)
+    proto = exported(model, X)
+    close(by_reference(proto, [X]), arrays(model(X)))
+
+
+@pytest.mark.parametrize("dtype", [torch.float16, torch.bfloat16, torch.float64])
+def test_models_of_other_dtypes(dtype: Any) -> None:
+    model = nn.Sequential(linear(), nn.GELU(), nn.LayerNorm(4), nn.Softmax(-1)).to(dtype)
+    proto = exported(model, X.to(dtype))
+    if dtype is torch.float16:  # in half precision, as the model: no casts
+        assert "Cast" not in kinds(proto)
+    found, expected = by_reference(proto, [X.to(dtype)]), arrays(model(X.to(dtype)))
+    close(found, expected, {torch.float64: 1e-6, torch.float16: 4e-3}.get(dtype, 3e-2))
 
 
 # what is refused --------------------------------------------------------------------------------

@@ -201,12 +201,24 @@ def softplus(w: Writer, s: Step) -> Value | None:
     return w.emit("Softplus", [x], s.dtype, s.shape)
 
 
-def gelu(w: Writer, s: Step) -> Value | None:
-    """An operator of its own since opset 20; before, the error function or the expansion."""
+def gelu(w: Writer, s: Step) -> Value:
+    """An operator of its own since opset 20; before, what runtimes fuse to one."""
     (x,) = s.inputs
+    (approximate,) = s.attrs
     if w.opset >= 20:
-        return w.emit("Gelu", [x], s.dtype, s.shape, approximate=s.attrs[0])
-    return None
+        return w.emit("Gelu", [x], s.dtype, s.shape, approximate=approximate)
+
+    def binary(kind: str, left: Value, right: Value | float) -> Value:
+        other = right if isinstance(right, Value) else w.constant(right, s.dtype)
+        return w.emit(kind, [left, other], s.dtype, s.shape)
+
+    if approximate == "none":
+        curve = w.emit("Erf", [binary("Div", x, math.sqrt(2.0))], s.dtype)
+    else:
+        cube = binary("Mul", binary("Mul", binary("Mul", x, x), x), 0.044715)
+        inner = binary("Mul", binary("Add", x, cube), math.sqrt(2.0 / math.pi))
+        curve = w.emit("Tanh", [inner], s.dtype)
+    return binary("Mul", binary("Mul", x, binary("Add", curve, 1.0)), 0.5)
 
 
 def exp2(w: Writer, s: Step) -> Value:

@@ -207,8 +207,6 @@ def recurrent(kind: str) -> Any:
 
     def rule(w: Writer, s: Step) -> tuple[Value, ...] | None:
         projected, hidden = s.inputs[:2]
-        if not s.dtype.is_floating_point or s.dtype.itemsize == 2:
-            return None
         size = s.fixed(hidden.shape[1], "hidden size")
         cell = s.inputs[2:3] if kind == "LSTM" else []
         weight = s.inputs[2 + len(cell)]

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import enum
 from typing import Any
 
 from flambeau.graph.dtype import DType
@@ -17,6 +18,28 @@ def library() -> Any:
             "pip install 'flambeau[onnx]'"
         ) from error
     return onnx
+
+
+class TensorProtoDataType(enum.Enum):
+    """ONNX's element types by ONNX's names."""
+
+    UNDEFINED = 0
+    FLOAT = 1
+    UINT8 = 2
+    INT8 = 3
+    UINT16 = 4
+    INT16 = 5
+    INT32 = 6
+    INT64 = 7
+    STRING = 8
+    BOOL = 9
+    FLOAT16 = 10
+    DOUBLE = 11
+    UINT32 = 12
+    UINT64 = 13
+    COMPLEX64 = 14
+    COMPLEX128 = 15
+    BFLOAT16 = 16
 
 
 ELEMENT_TYPES = {

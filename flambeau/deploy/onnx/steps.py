@@ -285,13 +285,25 @@ class Walker:
         if first.dtype.is_complex:
             raise refusal("a complex tensor", location, "ONNX's operators take no complex numbers")
         arrays = [devices.get(each.device).to_numpy(each.buffer) for each in joint]
-        if any(not numpy.array_equal(each, arrays[0], equal_nan=_floats(each)) for each in arrays):
-            raise refusal(
-                "a tensor of values from Python",
-                location,
-                "its values depend on the size of a dynamic axis: export with fixed sizes",
+        if all(numpy.array_equal(each, arrays[0], equal_nan=_floats(each)) for each in arrays):
+            return self.writer.constant(arrays[0], first.dtype)
+        try:
+            return self._of_extents(arrays, first.dtype)
+        except OnnxExporterError as error:
+            raise refusal("a tensor of values from Python", location, str(error)) from None
+
+    def _of_extents(self, arrays: Sequence[Any], dtype: DType) -> Value:
+        """A few whole numbers, some of them extents: torch.tensor(x.shape)."""
+        whole = all(numpy.array_equal(each, numpy.floor(each)) for each in arrays)
+        if len({each.shape for each in arrays}) > 1 or arrays[0].size > 64 or not whole:
+            raise OnnxExporterError(
+                "its values depend on the size of a dynamic axis: export with fixed sizes"
             )
-        return self.writer.constant(arrays[0], first.dtype)
+        rows = zip(*[each.ravel().tolist() for each in arrays], strict=True)
+        numbers = [merge([int(each) for each in row]) for row in rows]
+        vector = self.writer.vector(numbers)
+        vector.shape = (len(numbers),)
+        return self.writer.cast(self.writer.reshape(vector, arrays[0].shape), dtype)
 
 
 def _floats(array: Any) -> bool:

@@ -47,8 +47,8 @@ from flambeau.ops import pad as pad_ops
 class Entry:
     """A rule, the opset that has its operators, and which dtypes are computed in wider ones.
 
-    widens: "small" (integers below 32 bits and uint32, in int64), "bool" (in int32), "half"
-    (16-bit floats, in float32); results have the narrow dtype again.
+    widens: "small" (integers below 32 bits and uint32, in int64), "bool" (in int32), "brain"
+    (bfloat16, in float32), "half" (float16, too); results have the narrow dtype again.
     """
 
     rule: e.Rule
@@ -61,7 +61,9 @@ def _wide(dtype: DType, widens: str) -> DType | None:
     if dtype.kind == "bool":
         return dtypes.int32 if "bool" in widens else None
     if dtype.is_floating_point:
-        return dtypes.float32 if dtype.itemsize == 2 and "half" in widens else None
+        names = ("half", "brain") if dtype is dtypes.bfloat16 else ("half",)
+        narrow = dtype.itemsize == 2 and any(each in widens for each in names)
+        return dtypes.float32 if narrow else None
     small = dtype.itemsize < 4 or dtype is dtypes.uint32
     return dtypes.int64 if small and "small" in widens else None
 
@@ -119,7 +121,7 @@ PRIMITIVES: dict[Any, Entry] = {
     op.SQRT: Entry(e.plain("Sqrt")),
     op.EXP: Entry(e.plain("Exp")),
     op.LOG: Entry(e.plain("Log")),
-    op.SIN: Entry(e.plain("Sin"), widens="half"),
+    op.SIN: Entry(e.plain("Sin"), widens="brain"),
     op.FLOOR: Entry(e.plain("Floor")),
     op.CAST: Entry(e.cast),
     op.BITCAST: Entry(e.bitcast, since=26),
@@ -140,14 +142,14 @@ PRIMITIVES: dict[Any, Entry] = {
     op.WHERE: Entry(e.by_kind(e.plain("Where"), e.where_of_bools), widens="small"),
     op.REDUCE: Entry(c.reduce, widens="small bool half"),
     op.SCAN: Entry(c.scan, since=14, widens="small bool half"),
-    op.SORT: Entry(c.sort, widens="small bool half"),
-    op.MATMUL: Entry(e.plain("MatMul"), widens="small half"),
-    op.CONV: Entry(c.conv, widens="half"),
-    op.ATTENTION: Entry(c.attention, widens="half"),
+    op.SORT: Entry(c.sort, widens="small bool brain"),
+    op.MATMUL: Entry(e.plain("MatMul"), widens="small brain"),
+    op.CONV: Entry(c.conv, widens="brain"),
+    op.ATTENTION: Entry(c.attention, widens="brain"),
     op.RESHAPE: Entry(movement.reshape),
     op.PERMUTE: Entry(movement.permute),
     op.EXPAND: Entry(movement.expand),
-    op.PAD: Entry(movement.pad, widens="small bool half"),
+    op.PAD: Entry(movement.pad, widens="small bool brain"),
     op.SLICE: Entry(movement.slice_),
     op.WINDOW: Entry(movement.window),
     op.CAT: Entry(movement.cat),
@@ -190,20 +192,20 @@ _TRIGONOMETRY = {
 
 COMPOSITES: dict[Any, Entry] = {
     **{
-        formula: Entry(e.floats_only(name), widens="half")
+        formula: Entry(e.floats_only(name), widens="brain")
         for formula, name in _TRIGONOMETRY.items()
     },
-    math._exp2: Entry(e.exp2, widens="half"),
-    math._log2: Entry(e.log2, widens="half"),
-    math._erfc: Entry(e.erfc, widens="half"),
-    comparison._signbit: Entry(e.signbit, widens="half"),
-    math._erf: Entry(e.floats_only("Erf"), widens="half"),
-    power._pow: Entry(e.floats_only("Pow"), widens="half"),
+    math._exp2: Entry(e.exp2, widens="brain"),
+    math._log2: Entry(e.log2, widens="brain"),
+    math._erfc: Entry(e.erfc, widens="brain"),
+    comparison._signbit: Entry(e.signbit, widens="brain"),
+    math._erf: Entry(e.floats_only("Erf"), widens="brain"),
+    power._pow: Entry(e.floats_only("Pow"), widens="brain"),
     power._integer_pow: Entry(e.plain("Pow"), widens="small"),
     rounding._abs: Entry(e.plain("Abs"), widens="small"),
     rounding._sign: Entry(e.floats_only("Sign")),
     rounding._ceil: Entry(e.floats_only("Ceil")),
-    rounding._round: Entry(e.floats_only("Round"), widens="half"),
+    rounding._round: Entry(e.floats_only("Round"), widens="brain"),
     rounding._clamp: Entry(e.clamp, widens="small"),
     arithmetic._sub: Entry(e.plain("Sub"), widens="small"),
     arithmetic._fmod: Entry(e.plain("Mod", fmod=1)),
@@ -214,42 +216,42 @@ COMPOSITES: dict[Any, Entry] = {
     comparison._isnan: Entry(e.floats_only("IsNaN")),
     comparison._isinf: Entry(e.infinite),
     activation._relu: Entry(e.floats_only("Relu")),
-    activation._leaky_relu: Entry(e.leaky_relu, widens="half"),
-    activation._elu: Entry(e.elu, widens="half"),
-    activation._sigmoid: Entry(e.floats_only("Sigmoid"), widens="half"),
-    activation._silu: Entry(e.silu, widens="half"),
-    activation._mish: Entry(e.floats_only("Mish"), since=18, widens="half"),
-    activation._softplus: Entry(e.softplus, widens="half"),
-    activation._gelu: Entry(e.gelu, widens="half"),
+    activation._leaky_relu: Entry(e.leaky_relu, widens="brain"),
+    activation._elu: Entry(e.elu, widens="brain"),
+    activation._sigmoid: Entry(e.floats_only("Sigmoid"), widens="brain"),
+    activation._silu: Entry(e.silu, widens="brain"),
+    activation._mish: Entry(e.floats_only("Mish"), since=18, widens="brain"),
+    activation._softplus: Entry(e.softplus, widens="brain"),
+    activation._gelu: Entry(e.gelu, widens="brain"),
     activation._hardtanh: Entry(e.hardtanh, widens="small"),
     activation._hardsigmoid: Entry(
-        e.floats_only("HardSigmoid", alpha=1 / 6, beta=0.5), widens="half"
+        e.floats_only("HardSigmoid", alpha=1 / 6, beta=0.5), widens="brain"
     ),
-    activation._hardswish: Entry(e.floats_only("HardSwish"), since=14, widens="half"),
-    activation._softsign: Entry(e.floats_only("Softsign"), widens="half"),
-    softmax._softmax: Entry(c.over_axis("Softmax"), widens="half"),
-    softmax._log_softmax: Entry(c.over_axis("LogSoftmax"), widens="half"),
+    activation._hardswish: Entry(e.floats_only("HardSwish"), since=14, widens="brain"),
+    activation._softsign: Entry(e.floats_only("Softsign"), widens="brain"),
+    softmax._softmax: Entry(c.over_axis("Softmax"), widens="brain"),
+    softmax._log_softmax: Entry(c.over_axis("LogSoftmax"), widens="brain"),
     reduce._sum: Entry(c.reducer("ReduceSum")),
     reduce._mean: Entry(c.reducer("ReduceMean")),
     reduce._prod: Entry(c.reducer("ReduceProd")),
     extremes._amax: Entry(c.reducer("ReduceMax")),
     extremes._amin: Entry(c.reducer("ReduceMin")),
-    extremes._place: Entry(c.place, widens="small half"),
+    extremes._place: Entry(c.place, widens="small brain"),
     extremes._value_and_place: Entry(c.value_and_place),
-    _of(matmul_ops._matmul): Entry(c.matmul, widens="small half"),
-    _of(matmul_ops._linear): Entry(c.linear, widens="half"),
-    _of(conv_ops.convolution): Entry(c.convolution, widens="half"),
-    _of(conv_ops.transposed_convolution): Entry(c.transposed_convolution, widens="half"),
-    _of(norm_ops.batch_norm_evaluation): Entry(layers.batch_norm, widens="half"),
-    _of(norm_ops._layer_norm): Entry(layers.layer_norm, since=17, widens="half"),
-    _of(norm_ops._instance_norm): Entry(layers.instance_norm, widens="half"),
-    _of(pool.max_windows): Entry(layers.max_pool, widens="half"),
-    _of(pool.mean_windows): Entry(layers.mean_pool, widens="half"),
+    _of(matmul_ops._matmul): Entry(c.matmul, widens="small brain"),
+    _of(matmul_ops._linear): Entry(c.linear, widens="brain"),
+    _of(conv_ops.convolution): Entry(c.convolution, widens="brain"),
+    _of(conv_ops.transposed_convolution): Entry(c.transposed_convolution, widens="brain"),
+    _of(norm_ops.batch_norm_evaluation): Entry(layers.batch_norm, widens="brain"),
+    _of(norm_ops._layer_norm): Entry(layers.layer_norm, since=17, widens="brain"),
+    _of(norm_ops._instance_norm): Entry(layers.instance_norm, widens="brain"),
+    _of(pool.max_windows): Entry(layers.max_pool, widens="brain"),
+    _of(pool.mean_windows): Entry(layers.mean_pool, widens="brain"),
     _of(resize._resample): Entry(layers.resample, takes=1),
     _of(resize._taken): Entry(layers.resample, takes=1),
-    recurrent._lstm: Entry(layers.recurrent("LSTM"), takes=4, widens="half"),
-    recurrent._gru: Entry(layers.recurrent("GRU"), takes=4, widens="half"),
-    recurrent._plain: Entry(layers.recurrent("RNN"), takes=3, widens="half"),
+    recurrent._lstm: Entry(layers.recurrent("LSTM"), takes=4, widens="brain"),
+    recurrent._gru: Entry(layers.recurrent("GRU"), takes=4, widens="brain"),
+    recurrent._plain: Entry(layers.recurrent("RNN"), takes=3, widens="brain"),
     _of(embedding._embedding): Entry(movement.embedding),
     _of(gather.gather_along): Entry(movement.gather_along),
     _of(gather.scatter_along): Entry(c.scatter_along, since=18),
