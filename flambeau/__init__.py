@@ -105,6 +105,8 @@ _LATER = {
     "save": "flambeau.serialization",
     "TypedStorage": "flambeau.storage",
     "UntypedStorage": "flambeau.storage",
+    "_weight_norm": "flambeau.nn.utils.weight_norm",
+    "norm_except_dim": "flambeau.nn.utils.weight_norm",
     "vmap": "flambeau.func",
 }
 _LATER |= dict.fromkeys(

@@ -122,6 +122,7 @@ def test_blocks_of_a_mask() -> None:
     assert mask.full_kv_indices[0, 0, 2].tolist() == [0, 1, 2]
     assert abs(mask.sparsity() - 100 / 3) < 1e-9
     assert "sparsity=33.33%" in repr(mask)
+    assert str(mask).endswith("\n(0, 0)\n██    \n████  \n██████\n)")
     assert mask.to("cpu").as_tuple()[:2] == (6, 6)
     with pytest.raises(RuntimeError, match="sliced BlockMask"):
         mask[0, 0].mask_mod(0, 0, 0, 0)

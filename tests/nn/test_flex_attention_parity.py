@@ -183,6 +183,18 @@ def test_score_and_mask_with_shared_heads() -> None:
     both(program)
 
 
+@pytest.mark.parametrize("size", [(None, None, 6, 8), (2, 3, 8, 12), (1, 1, 64, 100)])
+def test_masks_in_print(size: Any) -> None:
+    def near(b: Any, h: Any, q: Any, k: Any) -> Any:
+        return (q - k).abs() <= 4 * b + h
+
+    def program(library: Any, flex: Any) -> list[Any]:
+        mask = flex.create_block_mask(near, *size, device="cpu", BLOCK_SIZE=2)
+        return [str(mask), repr(mask), mask.to_string(grid_size=(5, 7), limit=1)]
+
+    both(program)
+
+
 def test_rows_without_keys() -> None:
     q, k, v = arrays((1, 1, 4, 3), (1, 1, 4, 3), (1, 1, 4, 3))
 

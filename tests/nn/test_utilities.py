@@ -39,6 +39,14 @@ def test_weight_norm(layer: Any) -> None:
     close(inner, [0.0, 0.0, 0.0])  # lengths do not depend on v's
 
 
+def test_lengths_of_half_precision_do_not_overflow() -> None:
+    v = torch.full((2, 8), 200.0).half()
+    norms = torch.norm_except_dim(v)
+    assert norms.dtype is torch.float16 and norms.shape == (2, 1)
+    close(norms.float().flatten(), [565.5, 565.5], 1e-3)
+    close(torch._weight_norm(v, norms).float(), v.float(), 1e-3)
+
+
 def test_old_weight_norm_computes_before_each_forward() -> None:
     with pytest.warns(FutureWarning, match="parametrizations.weight_norm"):
         module = nn.utils.weight_norm(nn.Linear(4, 3), dim=None)
@@ -276,6 +284,7 @@ def test_lazy_layers_become_plain_ones() -> None:
     assert copied[0].in_channels == 3 and copied[1].num_features == 4
 
 
+@pytest.mark.filterwarnings("ignore:Lazy modules")
 @pytest.mark.parametrize("optimizer", [torch.optim.SGD, torch.optim.Adam])
 def test_an_optimizer_of_lazy_parameters(optimizer: Any) -> None:
     model = nn.Sequential(nn.LazyLinear(3), nn.LazyLinear(1))

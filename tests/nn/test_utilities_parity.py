@@ -91,9 +91,24 @@ def test_normalised_layers(layer: str, norm: Any) -> None:
         x = library.randn(*shape)
         after = trained(library, module, x)
         module.eval()
-        return [*before, *after, module(x), module.weight, *state(module)]
+        return [repr(module), *before, *after, module(x), module.weight, *state(module)]
 
     both(program, rtol=1e-4, atol=1e-5)
+
+
+@pytest.mark.parametrize("dim", [-1, 0, 1])
+def test_the_functions_of_weight_norm(dim: int) -> None:
+    def program(library: Any) -> list[Any]:
+        v = library.randn(3, 4, 2, requires_grad=True)
+        norms = library.norm_except_dim(v, 2, dim)
+        g = library.rand(norms.shape, requires_grad=True)
+        weight = library._weight_norm(v, g, dim)
+        (weight * library.arange(24.0).view(3, 4, 2)).sum().backward()
+        half = library._weight_norm(v.detach().half(), g.detach().half(), dim)
+        facts = [str(half.dtype)[-7:], bool(library.isfinite(half).all())]
+        return [norms, library.norm_except_dim(v, 3, dim), weight, v.grad, g.grad, *facts]
+
+    both(program)
 
 
 @pytest.mark.parametrize("kind", ["weight_norm", "spectral_norm"])
@@ -118,7 +133,7 @@ def test_orthogonal(name: str | None, shape: tuple[int, int]) -> None:
         module = library.nn.Linear(*shape).double()
         library.nn.utils.parametrizations.orthogonal(module, orthogonal_map=name)
         x = library.randn(2, shape[0], dtype=library.float64)
-        results = [*state(module), *trained(library, module, x), module.weight]
+        results = [repr(module), *state(module), *trained(library, module, x), module.weight]
         value = library.nn.init.orthogonal_(library.empty(shape[1], shape[0]).double())
         module.weight = value
         return [*results, module.weight - value, *state(module)]
@@ -185,7 +200,7 @@ def test_registered_parametrizations() -> None:
         parametrize.register_parametrization(module, "weight", exp())
         parametrize.register_parametrization(module, "bias", split())
         x = library.randn(2, 3)
-        results = [kept, type(module).__name__, repr(module).count("\n"), *state(module)]
+        results = [kept, type(module).__name__, repr(module), *state(module)]
         results += trained(library, module, x)
         with parametrize.cached():
             results.append(module.weight is module.weight)

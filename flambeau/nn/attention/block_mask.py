@@ -7,6 +7,8 @@ import math
 from collections.abc import Callable
 from typing import Any
 
+import numpy
+
 from flambeau.graph.dtype import int32
 from flambeau.nn.attention.places import applied
 from flambeau.ops.creation import zeros
@@ -122,6 +124,11 @@ def _dense(counts: Any, indices: Any) -> Any:
     valid = arange(columns, device=counts.device) < counts.unsqueeze(-1)
     spread = indices.long().unsqueeze(-1) == arange(columns, device=counts.device)
     return (spread & valid.unsqueeze(-1)).any(-2).to(int32)
+
+
+def _cell(blocks: Any) -> str:
+    """Some blocks as two characters."""
+    return "██" if blocks.all() else "░░" if blocks.any() else "  "
 
 
 class BlockMask:
@@ -281,10 +288,47 @@ class BlockMask:
         return made
 
     def __repr__(self) -> str:
-        return (
-            f"BlockMask(shape={self.shape}, sparsity={self.sparsity():.2f}%, "
-            f"BLOCK_SIZE={self.BLOCK_SIZE})"
+        shapes = {name: getattr(getattr(self, name), "shape", None) for name in self._TENSORS}
+        lines = [f"{name}={shape}" for name, shape in shapes.items()]
+        lines += [f"BLOCK_SIZE={self.BLOCK_SIZE}", f"shape={self.shape}"]
+        lines += [f"sparsity={self.sparsity():.2f}%"]
+        lines += [f"mask_mod={getattr(self.mask_mod, '__name__', self.mask_mod)}"]
+        return "BlockMask(\n    " + ",\n    ".join(lines) + "\n)"
+
+    def __str__(self) -> str:
+        head = f"BlockMask(shape={self.shape}, sparsity={self.sparsity():.2f}%, "
+        return f"{head}\n{self.to_string().strip()}\n)"
+
+    def to_string(self, grid_size: Any = (20, 20), limit: int = 4) -> str:
+        """A picture of the first `limit` batches and heads, of at most `grid_size` cells.
+
+        A cell is dark where all its blocks have something to keep, grey where some have. -1 as
+        `grid_size` stands for a cell for each block.
+        """
+        dense = self.to_dense()._to_numpy()
+        rows, columns = dense.shape[-2:]
+        most = (grid_size, grid_size) if isinstance(grid_size, int) else grid_size
+        tall, wide = (
+            1 if count == -1 else max(-(-extent // count), 1)
+            for count, extent in zip(most, (rows, columns), strict=True)
         )
+        pictures = []
+        leads = list(numpy.ndindex(dense.shape[:-2]))
+        for lead in leads[:limit]:
+            lines = [
+                "".join(
+                    _cell(dense[lead][top : top + tall, left : left + wide])
+                    for left in range(0, columns, wide)
+                )
+                for top in range(0, rows, tall)
+            ]
+            pictures.append("\n".join([str(lead), *lines, ""]))
+        if len(leads) > limit:
+            pictures.append(
+                "...\nTo print out more, set BlockMask.to_string(limit=N)\n"
+                "You can also index (BlockMask[batch, head]) to choose a specific batch or head"
+            )
+        return "\n".join(pictures)
 
     # for attention -----------------------------------------------------------------------------
 

@@ -123,7 +123,7 @@ class Hooked:
             or self._forward_pre_hooks
             or self._backward_hooks
             or self._backward_pre_hooks
-            or _EVERYWHERE
+            or (_EVERYWHERE and _EVERYWHERE[0]._has_hooks())
         ):
             return self.forward(*args, **kwargs)
         if not self._with_global("_forward_hooks_always_called"):
@@ -139,6 +139,14 @@ class Hooked:
             raise
 
     _call_impl = __call__
+
+    def _has_hooks(self) -> bool:
+        return bool(
+            self._forward_hooks
+            or self._forward_pre_hooks
+            or self._backward_hooks
+            or self._backward_pre_hooks
+        )
 
     def _with_global(self, name: str) -> dict[int, Any]:
         """The hooks for all modules, then this module's."""

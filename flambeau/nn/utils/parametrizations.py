@@ -17,7 +17,7 @@ from flambeau.nn.utils.spectral_norm import (
     power_method,
     unit_normal,
 )
-from flambeau.nn.utils.weight_norm import norm_except_dim, normalised
+from flambeau.nn.utils.weight_norm import _weight_norm, norm_except_dim
 from flambeau.ops.limits import finfo
 from flambeau.ops.linalg.aliases import geqrf
 from flambeau.ops.linalg.decompose import qr
@@ -52,10 +52,10 @@ class _WeightNorm(Module):
         self.dim = -1 if dim is None else dim
 
     def forward(self, weight_g: Tensor, weight_v: Tensor) -> Any:
-        return normalised(weight_v, weight_g, self.dim)
+        return _weight_norm(weight_v, weight_g, self.dim)
 
     def right_inverse(self, weight: Tensor) -> tuple[Any, Any]:
-        return norm_except_dim(weight, self.dim), weight
+        return norm_except_dim(weight, dim=self.dim), weight
 
 
 def weight_norm(module: Module, name: str = "weight", dim: int | None = 0) -> Module:

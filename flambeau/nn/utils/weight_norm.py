@@ -10,7 +10,7 @@ from flambeau.ops.composite import composite
 from flambeau.tensor.parameter import Parameter, is_lazy
 from flambeau.tensor.tensor import Tensor
 
-__all__ = ["WeightNorm", "remove_weight_norm", "weight_norm"]
+__all__ = ["WeightNorm", "norm_except_dim", "remove_weight_norm", "weight_norm"]
 
 
 def _others(v: Tensor, dim: int) -> tuple[int, ...]:
@@ -23,21 +23,28 @@ def _others(v: Tensor, dim: int) -> tuple[int, ...]:
     return tuple([each for each in range(v.ndim) if each != dim])
 
 
-def _norms(v: Any, dim: int) -> Any:
+def _norms(v: Any, dim: int, power: float = 2) -> Any:
+    """The norms in float32 at least."""
     over = _others(v, dim)
-    return (v * v).sum(over, keepdim=dim != -1).sqrt() if over else v.abs()
+    wide = v.float() if v.dtype.itemsize == 2 else v
+    if not over:
+        return wide.abs()
+    if power == 2:
+        return (wide * wide).sum(over, keepdim=dim != -1).sqrt()
+    return (wide.abs() ** power).sum(over, keepdim=dim != -1) ** (1 / power)
 
 
 @composite(saves="inputs")
-def norm_except_dim(v: Tensor, dim: int) -> Tensor:
-    """The Euclidean norm of each slice along `dim`, in dimensions of one; dim -1: of all of v."""
-    return _norms(v, dim)
+def norm_except_dim(v: Tensor, pow: float = 2, dim: int = 0) -> Any:  # noqa: A002  # PyTorch's name
+    """The norm of each slice along `dim`, in dimensions of one; dim -1: of all of v."""
+    return _norms(v, dim, pow).to(v.dtype)
 
 
 @composite(saves="inputs")
-def normalised(v: Tensor, g: Tensor, dim: int) -> Any:
+def _weight_norm(v: Tensor, g: Tensor, dim: int = 0) -> Any:
     """g v / ‖v‖, the norm as norm_except_dim has it."""
-    return v * (g / _norms(v, dim))
+    norms = _norms(v, dim)
+    return (v * (g / norms)).to(v.dtype)
 
 
 class WeightNorm:
@@ -50,7 +57,7 @@ class WeightNorm:
     def compute_weight(self, module: Module) -> Any:
         """The weight that the module's two parameters make."""
         g = getattr(module, f"{self.name}_g")
-        return normalised(getattr(module, f"{self.name}_v"), g, self.dim)
+        return _weight_norm(getattr(module, f"{self.name}_v"), g, self.dim)
 
     @staticmethod
     def apply(module: Module, name: str, dim: int | None) -> WeightNorm:
@@ -69,7 +76,7 @@ class WeightNorm:
             )
         value = weight.detach()
         del module._parameters[name]
-        module.register_parameter(f"{name}_g", Parameter(norm_except_dim(value, made.dim)))
+        module.register_parameter(f"{name}_g", Parameter(norm_except_dim(value, dim=made.dim)))
         module.register_parameter(f"{name}_v", Parameter(value))
         setattr(module, name, made.compute_weight(module))
         module.register_forward_pre_hook(made)
