@@ -76,21 +76,28 @@ def _scores(query: Any, key: Any, scale: float) -> Any:
     return (query @ key.mT).to(dtype) * scale
 
 
-@composite(saves="inputs")
-def _weighted(scores: Any, value: Any) -> Any:
-    """softmax(scores) value, the logarithm of the softmax's sum, and the greatest scores.
-
-    A row of -inf alone gives zeros.
-    """
+def _exponentials(scores: Any) -> tuple[Any, Any, Any]:
+    """Each row's greatest score (0 where all are -inf), exp(score - it), and their sum (1)."""
     greatest = scores.detach().amax(-1, keepdim=True)
     nothing = greatest == -math.inf
-    e = (scores - where(nothing, 0.0, greatest)).exp()
-    total = e.sum(-1, keepdim=True)
-    weights = e / where(nothing, 1.0, total)
-    lse = where(
-        nothing, -math.inf, where(nothing, 0.0, greatest) + where(nothing, 1.0, total).log()
-    )
-    return weights.to(value._type.dtype) @ value, lse.squeeze(-1), scores.amax(-1)
+    greatest = where(nothing, 0.0, greatest)
+    e = (scores - greatest).exp()
+    return greatest, e, where(nothing, 1.0, e.sum(-1, keepdim=True))
+
+
+@composite(saves="inputs")
+def _weighted(scores: Any, value: Any) -> Any:
+    """softmax(scores) value; a row of -inf alone gives zeros."""
+    _, e, total = _exponentials(scores)
+    return (e / total).to(value._type.dtype) @ value
+
+
+@composite(saves="inputs")
+def logsumexp(scores: Any) -> Any:
+    """The logarithm of the softmax's sum: -inf for a row of -inf alone."""
+    greatest, _, total = _exponentials(scores)
+    nothing = scores.detach().amax(-1, keepdim=True) == -math.inf
+    return where(nothing, -math.inf, greatest + total.log()).squeeze(-1)
 
 
 def by_scores(
@@ -100,8 +107,8 @@ def by_scores(
     scale: float,
     mask: Any,
     score_mod: ScoreMod | None = None,
-) -> tuple[Any, Any, Any]:
-    """The output, the logsumexp of the scores and the greatest ones."""
+) -> tuple[Any, Any]:
+    """The output and the scores that it was made by."""
     batch, heads, queries, _ = query._type.shape
     sizes = (batch, heads, queries, key._type.shape[2])
     key, value = _grouped(query, key, value)
@@ -110,8 +117,8 @@ def by_scores(
         scores = applied(score_mod, sizes, query.device, scores).to(scores.dtype)
     if mask is not None:
         scores = where(mask, scores, -math.inf)
-    output, lse, greatest = _weighted(scores.expand(sizes), value)
-    return output, lse, greatest
+    scores = scores.expand(sizes)
+    return _weighted(scores, value), scores
 
 
 def _check(query: Tensor, key: Tensor, value: Tensor, enable_gqa: bool) -> None:
@@ -185,8 +192,8 @@ def flex_attention(
         return scaled_dot_product_attention(
             query, key, value, mask, scale=factor, enable_gqa=heads != key._type.shape[1]
         )
-    output, lse, greatest = by_scores(query, key, value, factor, mask, score_mod)
+    output, scores = by_scores(query, key, value, factor, mask, score_mod)
     if return_aux is not None:
-        wanted = (lse if return_aux.lse else None, greatest if return_aux.max_scores else None)
-        return output, AuxOutput(*wanted)
-    return (output, lse) if return_lse else output
+        lse = logsumexp(scores) if return_aux.lse else None
+        return output, AuxOutput(lse, scores.amax(-1) if return_aux.max_scores else None)
+    return (output, logsumexp(scores)) if return_lse else output

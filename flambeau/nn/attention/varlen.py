@@ -6,7 +6,7 @@ import math
 from typing import Any, NamedTuple
 
 from flambeau.graph.dtype import int64
-from flambeau.nn.attention.flex_attention import by_scores
+from flambeau.nn.attention.flex_attention import by_scores, logsumexp
 from flambeau.ops.attention import scaled_dot_product_attention
 from flambeau.ops.ranges import arange
 from flambeau.tensor.tensor import Tensor
@@ -101,8 +101,8 @@ def varlen_attn(
             q, k, v, mask, scale=factor, enable_gqa=enable_gqa
         )
         return output.squeeze(0).transpose(0, 1)
-    output, lse, _ = by_scores(q, k, v, factor, mask)
-    return output.squeeze(0).transpose(0, 1), lse.squeeze(0).transpose(0, 1)
+    output, scores = by_scores(q, k, v, factor, mask)
+    return output.squeeze(0).transpose(0, 1), logsumexp(scores).squeeze(0).transpose(0, 1)
 
 
 def varlen_attn_out(
