@@ -8,6 +8,7 @@ from typing import Any
 import numpy as np
 import pytest
 
+import flambeau as torch
 from flambeau.device.cpu import CpuDevice
 from flambeau.device.cpu.emit import Emitter
 from flambeau.device.cpu.target import Target
@@ -324,3 +325,16 @@ def test_sums_of_one_product_that_are_used_by_a_map() -> None:
     assert x.grad is not None
     expected = weight.expand(1, 4, 2, 2) * (x > 0)
     assert x.grad.tolist() == expected.tolist()
+
+
+@pytest.mark.parametrize(
+    ("batch", "steps", "inner", "outer"), [(2, 17, 64, 32), (3, 2, 64, 32), (3, 5, 65, 45)]
+)
+def test_weight_gradient_of_one_step_of_many(batch, steps, inner, outer):
+    """Panels whose lanes are no power of two, of an operand that is 0 but at one inner step."""
+    torch.manual_seed(0)
+    x, factor = torch.randn(batch, steps, inner), torch.randn(batch, outer)
+    weight = torch.randn(outer, inner, requires_grad=True)
+    (torch.nn.functional.linear(x, weight)[:, 0] * factor).sum().backward()
+    wanted = factor.numpy().T @ x.numpy()[:, 0]
+    np.testing.assert_allclose(weight.grad.numpy(), wanted, rtol=1e-4, atol=1e-4)

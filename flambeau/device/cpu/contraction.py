@@ -446,7 +446,11 @@ class ContractionRenderer:
             name = emitter.spread(self.values.value(side.value), lanes)
             self._put(name, lanes, spot, emitter.times(position, side.width), mask)
 
-        self._k_places(self._edges_first(side.value), "0", *ends, body)
+        if lanes == side.segment:
+            numbers = self._edges_first(side.value)
+        else:  # lanes past the panel are stored over the next step, which must come later
+            numbers = list(range(self.tiling.split, len(self.contraction.k)))
+        self._k_places(numbers, "0", *ends, body)
 
     def _pack_together(
         self, panels: Panels, packed: str, which: tuple[str, Int], low: Int, high: Int
