@@ -2,23 +2,31 @@
 
 from __future__ import annotations
 
+import contextlib
 import enum
 import inspect
 import sys
 import warnings
 from collections.abc import Collection, Iterator, Mapping, Sequence
 from contextlib import contextmanager
+from dataclasses import dataclass
 from typing import Any
 
 import numpy
 
 from flambeau.deploy.onnx import table
-from flambeau.deploy.onnx.errors import OnnxExporterError
+from flambeau.deploy.onnx.errors import OnnxExporterError, OtherGraphError
 from flambeau.deploy.onnx.extents import Dim, Extents, merge
 from flambeau.deploy.onnx.library import ELEMENT_TYPES, library
 from flambeau.deploy.onnx.model import Labels, build
 from flambeau.deploy.onnx.program import ONNXProgram
-from flambeau.deploy.onnx.sizes import Axes, Sizes, from_dynamic_axes, from_dynamic_shapes
+from flambeau.deploy.onnx.sizes import (
+    TRIES,
+    Axes,
+    Sizes,
+    from_dynamic_axes,
+    from_dynamic_shapes,
+)
 from flambeau.deploy.onnx.steps import Walker
 from flambeau.deploy.onnx.trace import Arguments, Trace, run, states, warn_of_values
 from flambeau.deploy.onnx.writer import Value, Writer, identifier
@@ -146,25 +154,20 @@ def export(
     library()
     model = getattr(model, "_orig_mod", model)
     arguments = _arguments(args, kwargs)
-    writer = Writer(_opset(opset_version))
     names = _input_names(model, arguments, input_names)
     axes = _axes(model, arguments, names, dynamic_axes, dynamic_shapes)
+    wanted = Wanted(
+        opset=_opset(opset_version),
+        inputs=names,
+        outputs=list(output_names or ()),
+        output_axes=from_dynamic_axes(dynamic_axes or {}),
+        fold=do_constant_folding,
+        parameters_inside=export_params,
+        initializers_as_inputs=keep_initializers_as_inputs,
+    )
     mode = TrainingMode.EVAL if training is None else training
     with _under_export(), select_model_mode_for_export(model, mode):
-        sizes, traces = _traces(model, arguments, axes)
-        warn_of_values(traces[0])
-        proto = _written(
-            writer,
-            traces,
-            model=model,
-            names=names,
-            output_names=list(output_names or ()),
-            labels=Labels(_labels(sizes)),
-            output_axes=dynamic_axes or {},
-            fold=do_constant_folding,
-            parameters_inside=export_params,
-            initializers_as_inputs=keep_initializers_as_inputs,
-        )
+        proto = _proto(model, arguments, axes, wanted)
         program = ONNXProgram(proto)
         if verify:
             _verify(program, model, arguments)
@@ -261,22 +264,43 @@ def _axes(
 ) -> list[Axes]:
     if dynamic_shapes is not None:
         return from_dynamic_shapes(dynamic_shapes, arguments, _parameters(model))
-    found = from_dynamic_axes(dynamic_axes or {}, names)
+    found = from_dynamic_axes(dynamic_axes or {})
     return [found.get(name, {}) for name in names]
 
 
 # writing ----------------------------------------------------------------------------------------
 
 
-def _traces(
-    model: Any, arguments: Arguments, axes: Sequence[Axes]
-) -> tuple[list[dict[str, int]], list[Trace]]:
-    """The model at the example's sizes or, with dynamic axes, at several others."""
+@dataclass(frozen=True, slots=True)
+class Wanted:
+    """How the file is to be."""
+
+    opset: int
+    inputs: list[str]
+    outputs: list[str]
+    output_axes: dict[str, Axes]
+    fold: bool
+    parameters_inside: bool
+    initializers_as_inputs: bool
+
+
+def _proto(model: Any, arguments: Arguments, axes: Sequence[Axes], wanted: Wanted) -> Any:
+    """The model at the example's sizes or, with dynamic axes, from several others.
+
+    Where one of these happens to be special (an axis that need not be resized), others are tried.
+    """
     flush.flush()
     example = run(model, arguments, arguments.tensors)
+    warn_of_values(example)
     if not any(axes):
-        return [{}], [example]
-    return Sizes(arguments.tensors, axes).traces(model, arguments)
+        return _written(model, [{}], [example], wanted)
+    sizes = Sizes(arguments.tensors, axes)
+    try:
+        return _written(model, *sizes.traces(model, arguments), wanted)
+    except OtherGraphError as error:
+        with contextlib.suppress(OnnxExporterError):
+            return _written(model, *sizes.traces(model, arguments, TRIES), wanted)
+        raise error from None
 
 
 def _labels(sizes: Sequence[dict[str, int]]) -> dict[Dim, str]:
@@ -289,22 +313,14 @@ def _labels(sizes: Sequence[dict[str, int]]) -> dict[Dim, str]:
 
 
 def _written(
-    writer: Writer,
-    traces: Sequence[Trace],
-    *,
-    model: Any,
-    names: Sequence[str],
-    output_names: Sequence[str],
-    labels: Labels,
-    output_axes: Mapping[str, Any],
-    fold: bool,
-    parameters_inside: bool,
-    initializers_as_inputs: bool,
+    model: Any, sizes: Sequence[dict[str, int]], traces: Sequence[Trace], wanted: Wanted
 ) -> Any:
     """The ModelProto of traces at several sizes."""
-    walker = Walker(writer, traces, table, fold)
+    writer = Writer(wanted.opset)
+    walker = Walker(writer, traces, table, wanted.fold)
     inputs = []
-    for name, joint in zip(names, zip(*[each.inputs for each in traces], strict=True), strict=True):
+    joints = zip(*[each.inputs for each in traces], strict=True)
+    for name, joint in zip(wanted.inputs, joints, strict=True):
         value = Value(writer.name(name, exact=True), joint[0].dtype, _shape(joint))
         writer.learn(value)
         walker.leaves[joint] = value
@@ -312,19 +328,19 @@ def _written(
     count = len(traces[0].outputs)
     if not count:
         raise OnnxExporterError("torch.onnx.export: the model returns no tensor")
-    results = _output_names(count, output_names)
+    results = _output_names(count, wanted.outputs)
     for name in results:
         writer.name(name, exact=True)
     arrays = _parameter_leaves(writer, walker, model, len(traces))
     roots = list(zip(*[each.outputs for each in traces], strict=True))
     outputs = list(zip(results, walker.run(roots), strict=True))
-    _label_outputs(outputs, output_axes, labels)
-    if not parameters_inside:
-        shapes = {each.name: each for each in walker.leaves.values() if each.name in arrays}
-        inputs += list(shapes.items())
+    labels = Labels(_labels(sizes))
+    _label_outputs(outputs, wanted.output_axes, labels)
+    if not wanted.parameters_inside:
+        inputs += [(each.name, each) for each in walker.leaves.values() if each.name in arrays]
         arrays = {}
-    title = type(model).__name__ if isinstance(model, Module) else "graph"
-    return build(writer, inputs, outputs, arrays, labels, identifier(title), initializers_as_inputs)
+    title = identifier(type(model).__name__ if isinstance(model, Module) else "graph")
+    return build(writer, inputs, outputs, arrays, labels, title, wanted.initializers_as_inputs)
 
 
 def _shape(joint: Sequence[Any]) -> Extents:
@@ -356,14 +372,12 @@ def _parameter_leaves(
     return arrays
 
 
-def _label_outputs(outputs: Any, given: Mapping[str, Any], labels: Labels) -> None:
+def _label_outputs(
+    outputs: Sequence[tuple[str, Value]], given: Mapping[str, Axes], labels: Labels
+) -> None:
     """Names that the user gave to axes of outputs, where these are not named after an input's."""
     for name, value in outputs:
-        for axis, label in (
-            from_dynamic_axes({name: given[name]} if name in given else {}, ())
-            .get(name, {})
-            .items()
-        ):
+        for axis, label in given.get(name, {}).items():
             extent = value.shape[axis]
             if isinstance(extent, Dim):
                 labels.known.setdefault(extent, label)

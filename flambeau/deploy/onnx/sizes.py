@@ -18,10 +18,11 @@ from flambeau.tensor.tensor import Tensor
 Axes = dict[int, str]
 
 TRACES = 5
+TRIES = 20
 _STEPS = (1, -1, 2, -2, 4, -4, 8, -8, 16, -16, 32, -32, 64, -64)
 
 
-def from_dynamic_axes(given: Any, names: Sequence[str]) -> dict[str, Axes]:
+def from_dynamic_axes(given: Any) -> dict[str, Axes]:
     """{"x": {0: "batch"}} or {"x": [0]}. Raises ValueError for what is neither."""
     found: dict[str, Axes] = {}
     for name, axes in given.items():
@@ -126,8 +127,10 @@ class Sizes:
             for tensor, own in zip(self.tensors, self.axes, strict=True)
         ]
 
-    def traces(self, model: Any, arguments: Arguments) -> tuple[list[dict[str, int]], list[Trace]]:
-        """Several sizes at which the model runs, and its traces there."""
+    def traces(
+        self, model: Any, arguments: Arguments, first: int = 1
+    ) -> tuple[list[dict[str, int]], list[Trace]]:
+        """Several sizes at which the model runs, from number `first` on, and its traces there."""
 
         def attempt(sizes: dict[str, int]) -> Trace:
             return run(model, arguments, self.resized(sizes))
@@ -136,7 +139,7 @@ class Sizes:
         sizes: list[dict[str, int]] = []
         traces: list[Trace] = []
         error: Exception | None = None
-        for count in range(1, 4 * TRACES):
+        for count in range(first, first + TRIES):
             wanted = self._moved(steps, count)
             if min(wanted.values()) < 2 or wanted in sizes:
                 continue

@@ -13,7 +13,7 @@ from typing import Any
 
 import numpy
 
-from flambeau.deploy.onnx.errors import OnnxExporterError, refusal
+from flambeau.deploy.onnx.errors import OnnxExporterError, OtherGraphError, refusal
 from flambeau.deploy.onnx.extents import Extents, Mixed, merge, varies
 from flambeau.deploy.onnx.trace import Trace
 from flambeau.deploy.onnx.writer import Value, Writer
@@ -133,23 +133,30 @@ class Walker:
         location = place or first.location
         if any(each.op is not first.op for each in joint):
             names = " and ".join(sorted({each.op.name for each in joint}))
-            raise refusal(
+            told = refusal(
                 names, location, "the model does other things for other sizes of its dynamic axes"
             )
+            raise OtherGraphError(str(told))
         if self._is_leaf(first):
             return []
         rows = [self.links.get(each, (each.inputs, ()))[0] for each in joint]
         count = self.table.inputs_taken(first.op)
-        if (
-            count is not None
-            and len({tuple([each.type for each in row[count:]]) for row in rows}) > 1
-        ):
+        if count is not None and not self._equal_tables([row[count:] for row in rows]):
             rows = [row[:count] for row in rows]
         if any(len(row) != len(rows[0]) for row in rows):
             raise refusal(
                 first.op.name, location, "it takes more inputs where a dynamic axis is longer"
             )
         return list(zip(*rows, strict=True))
+
+    def _equal_tables(self, rows: Sequence[Sequence[Node]]) -> bool:
+        """Whether what an operation takes beside its inputs is the same in all traces."""
+        if any(len(row) != len(rows[0]) for row in rows):
+            return False
+        return all(
+            all(map(self._is_leaf, joint)) and _all_equal([_array(each) for each in joint])
+            for joint in zip(*rows, strict=True)
+        )
 
     def _is_leaf(self, node: Node) -> bool:
         return node.op is op.BUFFER or (node.buffer is not None and node not in self.links)
@@ -284,8 +291,8 @@ class Walker:
             )
         if first.dtype.is_complex:
             raise refusal("a complex tensor", location, "ONNX's operators take no complex numbers")
-        arrays = [devices.get(each.device).to_numpy(each.buffer) for each in joint]
-        if all(numpy.array_equal(each, arrays[0], equal_nan=_floats(each)) for each in arrays):
+        arrays = [_array(each) for each in joint]
+        if _all_equal(arrays):
             return self.writer.constant(arrays[0], first.dtype)
         try:
             return self._of_extents(arrays, first.dtype)
@@ -306,8 +313,13 @@ class Walker:
         return self.writer.cast(self.writer.reshape(vector, arrays[0].shape), dtype)
 
 
-def _floats(array: Any) -> bool:
-    return array.dtype.kind in "fc"
+def _array(leaf: Node) -> Any:
+    return devices.get(leaf.device).to_numpy(leaf.buffer)
+
+
+def _all_equal(arrays: Sequence[Any]) -> bool:
+    floats = arrays[0].dtype.kind == "f"
+    return all(numpy.array_equal(each, arrays[0], equal_nan=floats) for each in arrays)
 
 
 def _is_constant(value: Made) -> bool:
