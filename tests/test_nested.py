@@ -65,16 +65,41 @@ def test_arithmetic_keeps_the_parts() -> None:
         made + torch.nested.nested_tensor([torch.ones(2)])
 
 
+@pytest.mark.parametrize("layout", [torch.strided, torch.jagged])
+def test_layers_row_by_row(layout: Any) -> None:
+    torch.manual_seed(0)
+    nn = torch.nn
+    model = nn.Sequential(
+        nn.Embedding(9, 4), nn.Linear(4, 6), nn.LayerNorm(6), nn.GELU(), nn.Softmax(-1)
+    )
+    ids = [torch.tensor([1, 2, 3]), torch.tensor([8])]
+    found = model(torch.nested.nested_tensor(ids, layout=layout))
+    assert found.is_nested and found.layout is layout and found.size(-1) == 6
+    for one, part in zip(found.unbind(), ids, strict=True):
+        assert torch.allclose(one, model(part), atol=1e-6)
+    (found * 2).to_padded_tensor(0.0).pow(2).sum().backward()
+    nested = model[1].weight.grad
+    model.zero_grad()
+    sum((model(part) * 2).pow(2).sum() for part in ids).backward()
+    assert torch.allclose(nested, model[1].weight.grad, atol=1e-5)
+    assert torch.relu(-found).to_padded_tensor(1.0)[0].sum() == 0
+    assert found.double().dtype is torch.float64 and found.is_floating_point()
+
+
 def test_what_nested_tensors_refuse() -> None:
     made = torch.nested.nested_tensor(parts())
     with pytest.raises(RuntimeError, match="size"):
         _ = made.shape
     with pytest.raises(RuntimeError, match="irregular"):
         made.size(1)
+    with pytest.raises(NotImplementedError, match=r"cumsum.*unbind"):
+        torch.cumsum(made, 0)
+    with pytest.raises(NotImplementedError, match=r"softmax.*unbind"):
+        made.softmax(1)
+    with pytest.raises(NotImplementedError, match="first argument"):
+        torch.add(torch.ones(1), made)
     with pytest.raises(NotImplementedError, match="unbind"):
-        torch.relu(made)
-    with pytest.raises(NotImplementedError, match="unbind"):
-        torch.nn.functional.linear(made, torch.ones(2, 2))
+        made[:, 0]
     with pytest.raises(TypeError, match="Only lists"):
         torch.nested.nested_tensor(3)
     with pytest.raises(RuntimeError, match="same dimension"):

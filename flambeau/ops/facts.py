@@ -56,7 +56,7 @@ _fact("is_xpu", lambda self: False)
 _fact("is_nested", lambda self: False)
 _fact("is_meta", lambda self: self.device.type == "meta")
 Tensor.is_sparse = False  # type: ignore[attr-defined]  # a plain fact: matrix products ask for it
-Tensor.is_nested = False  # type: ignore[attr-defined]  # see flambeau/nested.py
+Tensor.is_nested = False  # type: ignore[attr-defined]  # see flambeau/nested
 _fact("is_sparse_csr", lambda self: False)
 _fact("is_quantized", lambda self: False)
 _fact("is_cpu", lambda self: self.device.type in HOST)

@@ -477,7 +477,9 @@ class Tensor(Attached):
         if not self.is_leaf:
             raise RuntimeError(
                 "Only Tensors created explicitly by the user (graph leaves) support the deepcopy "
-                "protocol at the moment"
+                "protocol at the moment. In a module, this may be a weight that "
+                "torch.nn.utils.weight_norm or prune computes: copy it before, or use "
+                "torch.nn.utils.parametrizations"
             )
         if id(self) in memo:
             return memo[id(self)]

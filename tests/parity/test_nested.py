@@ -44,3 +44,22 @@ def test_nested_tensors(layout: str) -> None:
     for one, other in zip(found[0][1], found[1][1], strict=True):
         assert one.dtype == other.dtype
         np.testing.assert_allclose(one, other)
+
+
+@pytest.mark.filterwarnings("ignore:The PyTorch API of nested tensors")
+def test_layers_row_by_row() -> None:
+    arrays = [np.arange(6.0, dtype=np.float32).reshape(3, 2), np.ones((1, 2), np.float32)]
+    found = []
+    for library in (flambeau, torch):
+        library.manual_seed(0)
+        nn = library.nn
+        model = nn.Sequential(nn.Linear(2, 5), nn.LayerNorm(5), nn.GELU(), nn.Linear(5, 3))
+        given = library.nested.nested_tensor(
+            [library.tensor(each) for each in arrays], layout=library.jagged
+        )
+        output = model(given)
+        output.values().pow(2).sum().backward()
+        results = [*output.unbind(), output.offsets(), *[p.grad for p in model.parameters()]]
+        found.append([each.detach().numpy() for each in results])
+    for one, other in zip(*found, strict=True):
+        np.testing.assert_allclose(one, other, rtol=1e-4, atol=1e-5)

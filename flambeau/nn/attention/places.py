@@ -11,6 +11,7 @@ import numpy
 
 from flambeau.func.batch import compute
 from flambeau.ops.shape import stack
+from flambeau.tensor import override
 from flambeau.tensor.device import resolve
 from flambeau.tensor.tensor import Tensor
 
@@ -24,6 +25,7 @@ class _Index(Tensor):
     """A tensor of places, which knows whether anything was computed from it."""
 
     __slots__ = ()
+    __torch_function__ = staticmethod(override.disabled)  # what is computed of it is plain
     reads = 0
 
     def _read(self) -> Any:
