@@ -12,7 +12,6 @@ from collections.abc import Callable, Iterable
 from typing import Any
 
 from flambeau.ops.custom import Argument, Operator, operator
-from flambeau.stand_in import stand_in
 from flambeau.tensor.function import Function
 
 __all__ = [
@@ -63,7 +62,6 @@ def register_kernel(
     return register if func is None else register(func)
 
 
-@stand_in("kept and not called: shapes come from running the operator")
 def register_fake(
     op: str | Operator | CustomOpDef,
     func: Callable[..., Any] | None = None,
@@ -73,7 +71,7 @@ def register_fake(
     _stacklevel: int = 1,
     allow_override: bool = False,
 ) -> Any:
-    """What says the shapes of an operator's results where it must not run. Decorates, too."""
+    """What says the shapes of an operator's results on the meta device. Decorates, too."""
 
     def register(function: Callable[..., Any]) -> Callable[..., Any]:
         _found(op).fake = function

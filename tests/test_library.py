@@ -81,3 +81,17 @@ def test_what_is_not_there() -> None:
         torch.ops.tests_of_library.empty()
     with pytest.raises(ValueError, match="namespace::name"):
         register_fake("plain", lambda: None)
+
+
+def test_the_fake_says_shapes_on_meta() -> None:
+    @torch.library.custom_op("tests::rows", mutates_args=())
+    def rows(x: torch.Tensor) -> torch.Tensor:
+        return torch.from_numpy(x.numpy().sum(1))
+
+    @rows.register_fake
+    def _(x: torch.Tensor) -> torch.Tensor:
+        return x.new_empty(x.shape[0])
+
+    found = rows(torch.ones(3, 2, device="meta"))
+    assert found.is_meta and found.shape == (3,)
+    assert rows(torch.ones(3, 2)).tolist() == [2.0, 2.0, 2.0]

@@ -8,7 +8,7 @@ from flambeau.ops.linalg.checks import LinAlgError
 
 __all__ = ["LinAlgError"]
 
-for _name in ("norms", "solve", "decompose", "products"):
+for _name in ("norms", "solve", "decompose", "products", "symmetric"):
     _module = importlib.import_module(f"flambeau.ops.linalg.{_name}")
     for _each in _module.__dict__["__all__"]:
         if _each != "logdet":

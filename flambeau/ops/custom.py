@@ -58,6 +58,8 @@ class Operator:
             args, kwargs = self._complete(list(args), kwargs)
         if kernel is not None:
             return kernel(*args, **kwargs)
+        if device == "meta" and self.fake is not None:
+            return self.fake(*args, **kwargs)
         kernel = self.kernels.get(device.upper(), self.kernels.get(_ANY_DEVICE))
         if kernel is None:
             raise NotImplementedError(

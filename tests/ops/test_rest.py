@@ -145,3 +145,38 @@ def test_small_things() -> None:
     assert x.grad.tolist() == [1, 1] and y.grad.tolist() == [0, 0]
     (torch.cdist(made(2, 3), made(4, 3), p=0).sum()).backward()
     assert torch.tensor(True).sum_to_size(()).dtype is torch.int64
+
+
+@pytest.mark.parametrize("size", [1, 2, 5, 8])
+def test_ldl_factors(size: int) -> None:
+    x = made(2, size, size, gradient=False)
+    matrix = x + x.mT
+    matrix[0].diagonal().zero_()  # blocks of 2 by 2 are needed
+    if size == 1:
+        matrix = matrix + 1
+    found = torch.linalg.ldl_factor_ex(matrix)
+    assert found.info.tolist() == [0, 0]
+    assert size == 1 or bool((found.pivots[0] < 0).any())
+    right = made(2, size, 3)
+    solution = torch.linalg.ldl_solve(found.LD, found.pivots, right)
+    torch.testing.assert_close(matrix @ solution, right)
+    assert gradcheck(lambda each: torch.linalg.ldl_solve(found.LD, found.pivots, each), (right,))
+
+
+def test_ldl_of_a_singular_matrix() -> None:
+    assert torch.linalg.ldl_factor_ex(torch.zeros(3, 3)).info.item() == 1
+    with pytest.raises(torch.linalg.LinAlgError, match="is zero"):
+        torch.linalg.ldl_factor(torch.zeros(3, 3))
+    first = torch.linalg.ldl_factor(torch.tensor([[0.0, 9.0], [1.0, 0.0]]))
+    assert first.pivots.tolist() == [-2, -2] and first.LD[1, 0].item() == 1  # the lower triangle
+
+
+def test_sparse_products_reduced_otherwise() -> None:
+    left = torch.tensor([[0.0, 2.0, -1.0], [0.0, 0.0, 0.0]])
+    right = made(3, 2, gradient=False).float()
+    terms = torch.stack([2 * right[1], -right[2]])
+    for reduce, expected in (("mean", terms.mean(0)), ("amax", terms.amax(0))):
+        found = torch.sparse.mm(left.to_sparse_csr(), right, reduce)
+        torch.testing.assert_close(found, torch.stack([expected, expected * 0]))
+    with pytest.raises(RuntimeError, match="reduce"):
+        torch.sparse.mm(left.to_sparse(), right, "prod")

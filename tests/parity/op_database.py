@@ -74,7 +74,8 @@ def operations() -> dict[str, Any]:
 def _is_public(info: Any) -> bool:
     if getattr(info.op, "__module__", None) == "torch._ops.aten":
         return False
-    return _dunder(info.name) or not info.name.startswith(PRIVATE)
+    private = info.name.startswith(PRIVATE) or info.name.endswith("_backward")
+    return _dunder(info.name) or not private
 
 
 def _dunder(name: str) -> bool:
@@ -146,6 +147,10 @@ def _translated(function: types.FunctionType) -> types.FunctionType:
 def converted(value: Any, leaves: list[Any]) -> Any:
     """An argument of a sample as ours; tensors that want gradients are appended to `leaves`."""
     if isinstance(value, torch.Tensor):
+        if value.layout == torch.sparse_csr:
+            parts = (value.crow_indices(), value.col_indices(), value.values())
+            own = [converted(each.detach(), []) for each in parts]
+            return flambeau.sparse_csr_tensor(*own, tuple(value.shape))
         if value.layout != torch.strided:
             raise Difference("sparse", f"a {value.layout} tensor")
         made = flambeau.tensor(value.detach().numpy(force=True).copy(), dtype=dtype(value.dtype))
@@ -222,6 +227,10 @@ class Side:
         return results, gradients
 
 
+def _dense(tensor: Any) -> Any:
+    return tensor if str(tensor.layout) == "torch.strided" else tensor.to_dense()
+
+
 def _plain(function: Any, *args: Any, **kwargs: Any) -> Any:
     return function(*args, **kwargs)
 
@@ -232,7 +241,7 @@ def _gradients(results: list[Any], leaves: list[Any], library: Any) -> list[Any]
     for each in results:
         if not each.requires_grad:
             continue
-        real = library.view_as_real(each) if each.is_complex() else each
+        real = library.view_as_real(each) if each.is_complex() else _dense(each)
         weights = np.cos(np.arange(real.numel())).reshape(tuple(real.shape)).astype(np.float32)
         term = (real * library.tensor(weights)).sum()
         total = term if total is None else total + term
@@ -340,8 +349,8 @@ def near(one: Any, other: Any, what: str, dtypes: bool) -> None:
         raise Difference("dtype", f"{one.dtype!r}, PyTorch {other.dtype!r}")
     if tuple(one.shape) != tuple(other.shape):
         raise Difference("shape", f"{tuple(one.shape)}, PyTorch {tuple(other.shape)}")
-    if other.layout != torch.strided:
-        raise Difference("sparse", f"PyTorch gives {other.layout}")
+    if other.layout != torch.strided and str(one.layout) != str(other.layout):
+        raise Difference("sparse", f"{one.layout}, PyTorch {other.layout}")
     name = repr(one.dtype).split(".")[-1]
     relative, absolute = TOLERANCE.get(name, HALF if "float" in name else (0.0, 0.0))
     a, b = (_numbers(each) for each in (one, other))
@@ -351,7 +360,7 @@ def near(one: Any, other: Any, what: str, dtypes: bool) -> None:
 
 
 def _numbers(tensor: Any) -> Any:
-    tensor = tensor.detach()
+    tensor = _dense(tensor).detach()
     if repr(tensor.dtype).endswith(("bfloat16", "float16")):
         tensor = tensor.float()
     return np.asarray(

@@ -61,9 +61,21 @@ def _both(left: SparseTensor, right: SparseTensor) -> SparseTensor:
     return sparse_coo_tensor(places, values, shape).coalesce()
 
 
-def mm(input: Tensor, mat2: Tensor) -> Any:
-    """The product of a sparse and a dense (or sparse) matrix, with gradients for both."""
-    return matrix_product(input, mat2)
+def mm(input: Tensor, mat2: Tensor, reduce: str = "sum") -> Any:
+    """The product of a sparse and a dense (or sparse) matrix, with gradients for both.
+
+    reduce   what becomes of the products that meet: "sum", "mean", "amax" or "amin"
+    """
+    if reduce == "sum":
+        return matrix_product(input, mat2)
+    if reduce not in ("mean", "amax", "amin"):
+        raise RuntimeError(f"sparse.mm: reduce must be sum, mean, amax or amin, but got {reduce!r}")
+    rows, columns = input._indices().unbind(0)
+    terms = input._values().unsqueeze(1) * mat2.index_select(0, columns)
+    shape = (input._type.shape[0], mat2._type.shape[1])
+    target = zeros(shape, dtype=terms.dtype, device=terms.device)
+    places = rows.unsqueeze(1).expand(terms._type.shape)
+    return target.scatter_reduce(0, places, terms, reduce, include_self=False)
 
 
 def spmm(input: Tensor, mat2: Tensor) -> Any:
