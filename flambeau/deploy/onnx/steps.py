@@ -131,13 +131,14 @@ class Walker:
         """The places that this one takes. Raises OnnxExporterError where the traces differ."""
         first = joint[0]
         location = place or first.location
-        if any(each.op is not first.op for each in joint):
+        leaf = self._is_leaf(first)
+        if any(each.op is not first.op or self._is_leaf(each) != leaf for each in joint):
             names = " and ".join(sorted({each.op.name for each in joint}))
             told = refusal(
                 names, location, "the model does other things for other sizes of its dynamic axes"
             )
             raise OtherGraphError(str(told))
-        if self._is_leaf(first):
+        if leaf:
             return []
         rows = [self.links.get(each, (each.inputs, ()))[0] for each in joint]
         count = self.table.inputs_taken(first.op)
