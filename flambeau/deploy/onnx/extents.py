@@ -125,7 +125,7 @@ def _quotient(wanted: Dim, known: Sequence[Dim]) -> Quotient | None:
         found = [
             Quotient(base, offset, divisor)
             for divisor in range(2, 33)
-            for offset in (0, divisor - 1)
+            for offset in (-1, 0, divisor - 1, divisor)
             if wanted == apply(lambda n, more=offset, by=divisor: (n + more) // by, base)
         ]
         if len(found) == 1:

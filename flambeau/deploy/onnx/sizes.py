@@ -151,9 +151,10 @@ class Sizes:
             sizes.append(wanted)
             if len(traces) == TRACES:
                 return sizes, traces
+        why = "" if error is None else f": {type(error).__name__}: {error}"
         raise OnnxExporterError(
             f"torch.onnx.export: the model runs at too few sizes of {sorted(self.example)} to find "
-            f"out how it depends on them: {type(error).__name__}: {error}"
+            f"out how it depends on them{why}"
         ) from error
 
     def _moved(self, steps: dict[str, int], count: int) -> dict[str, int]:

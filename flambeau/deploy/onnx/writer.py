@@ -217,6 +217,10 @@ class Writer:
         if value.array is not None and not varies(shape):
             return self.constant(value.array.reshape(shape), value.dtype)
         target: list[Extent] = list(shape)
+        if 0 in shape and self.opset >= 14:  # nothing to reshape: no 0 means "as before"
+            return self.emit(
+                "Reshape", [value, self.vector(target)], value.dtype, shape, allowzero=1
+            )
         if varies(shape):
             for axis, extent in enumerate(shape):
                 same = value.shape is not None and axis < value.rank and value.shape[axis] == extent
