@@ -129,9 +129,9 @@ def _kl_div(input: Tensor, target: Tensor, log_target: bool) -> Tensor:
     x, t = input._read(), target._read()
     if log_target:
         return Tensor._traced(b.mul(b.exp(t), b.sub(t, x)))
-    positive = b.less(number(0.0, t), t)
-    safe = b.where(positive, t, number(1.0, t))
-    entropy = b.where(positive, b.mul(safe, b.log(safe)), number(0.0, t))
+    none = b.equal(t, number(0.0, t))
+    safe = b.where(none, number(1.0, t), t)
+    entropy = b.where(none, number(0.0, t), b.mul(safe, b.log(safe)))
     return Tensor._traced(b.sub(entropy, b.mul(t, x)))
 
 

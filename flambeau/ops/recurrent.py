@@ -50,7 +50,12 @@ def _joined(parts: Sequence[Tensor]) -> Tensor:
 
 def _before(first: Tensor, states: Sequence[Tensor], reverse: bool) -> Tensor:
     """The state before each step, flattened to (T · B, H)."""
-    whole = _stacked([first, *states[:-1]], reverse)._read()
+    return _flat([first, *states[:-1]], reverse)
+
+
+def _flat(states: Sequence[Tensor], reverse: bool) -> Tensor:
+    """(B, H) for each step, in the order of the loop, to (T · B, H) in the order of time."""
+    whole = _stacked(states, reverse)._read()
     steps, rows, size = whole.shape
     return Tensor._traced(b.reshape(whole, (steps * rows, size)))
 
@@ -125,7 +130,9 @@ def _lstm_gates(gates: Tensor) -> list[Tensor]:
     return [sigmoid(i), sigmoid(f), tanh(g), sigmoid(o)]
 
 
-def _lstm_states(projected: Any, hidden: Any, cell: Any, weight: Any, places: Any) -> Any:
+def _lstm_states(
+    projected: Any, hidden: Any, cell: Any, weight: Any, places: Any, projection: Any = None
+) -> Any:
     """(gates, hidden, cell) after each step."""
     found = []
     for place in places:
@@ -133,6 +140,8 @@ def _lstm_states(projected: Any, hidden: Any, cell: Any, weight: Any, places: An
         i, f, g, o = gates
         cell = f * cell + i * g
         hidden = o * tanh(cell)
+        if projection is not None:
+            hidden = hidden @ projection.t()
         found.append((gates, hidden, cell))
     return found
 
@@ -169,6 +178,39 @@ def _lstm_gradient(*values: Any) -> tuple[Any, ...]:
     states = [each for _, each, _ in found]
     by_weight = _weight_gradient(whole, _before(hidden, states, reverse))
     return (whole, flow, by_cell, by_weight, *[None] * len(places))
+
+
+def _lstm_projected_gradient(*values: Any) -> tuple[Any, ...]:
+    projected, hidden, cell, weight, projection, *places, by_output, by_last, by_cell, reverse = (
+        values
+    )
+    found = _lstm_states(projected, hidden, cell, weight, places, projection)
+    given = _given(by_output, by_last, places)
+    cells = [cell, *[each for _, _, each in found]]
+    gates: list[Any] = []
+    totals: list[Any] = []
+    flow: Any = None
+    for step in range(len(places) - 1, -1, -1):
+        total = _plus(given[step], flow)
+        totals.append(hidden * 0.0 if total is None else total)
+        change, by_cell = _lstm_step_gradient(
+            totals[-1] @ projection, by_cell, found[step][0], cells[step], cells[step + 1]
+        )
+        gates.append(change)
+        flow = change @ weight
+    whole = _stacked(gates, not reverse)
+    by_weight = _weight_gradient(whole, _before(hidden, [each for _, each, _ in found], reverse))
+    outputs = [gate[3] * tanh(after) for gate, _, after in found]
+    by_projection = _weight_gradient(_stacked(totals, not reverse), _flat(outputs, reverse))
+    return (whole, flow, by_cell, by_weight, by_projection, *[None] * len(places))
+
+
+@fused(gradient=_lstm_projected_gradient)
+def _lstm_projected(*values: Any) -> Any:
+    """As _lstm with h ← (σ(o) tanh(c)) Pᵀ. Sak et al., 2014."""
+    projected, hidden, cell, weight, projection, *places, reverse = values
+    found = _lstm_states(projected, hidden, cell, weight, places, projection)
+    return _stacked([each for _, each, _ in found], reverse), found[-1][1], found[-1][2]
 
 
 @fused(gradient=_lstm_gradient)
@@ -257,10 +299,21 @@ def plain_layer(
 
 
 def lstm_layer(
-    projected: Tensor, hidden: Tensor, cell: Tensor, weight: Tensor, reverse: bool
+    projected: Tensor,
+    hidden: Tensor,
+    cell: Tensor,
+    weight: Tensor,
+    reverse: bool,
+    projection: Tensor | None = None,
 ) -> tuple[Tensor, Tensor, Tensor]:
-    """A layer of an LSTM: projected (T, B, 4H), hidden and cell (B, H), weight (4H, H)."""
+    """A layer of an LSTM: projected (T, B, 4H), hidden and cell (B, H), weight (4H, H).
+
+    With a projection (P, H) hidden is (B, P) and weight (4H, P).
+    """
     places = _numbers(projected._type.shape[0], reverse)
+    if projection is not None:
+        inputs = (projected, hidden, cell, weight, projection, *places)
+        return record(_lstm_projected, inputs, (reverse,))
     return record(_lstm, (projected, hidden, cell, weight, *places), (reverse,))
 
 

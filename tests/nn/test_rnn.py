@@ -121,7 +121,8 @@ def test_unbatched_is_a_batch_of_one():
     [
         (lambda: nn.LSTM(2, 3, dropout=2), None, ValueError),
         (lambda: nn.LSTM(2, 0), None, ValueError),
-        (lambda: nn.LSTM(2, 3, proj_size=1), None, NotImplementedError),
+        (lambda: nn.LSTM(2, 3, proj_size=3), None, ValueError),
+        (lambda: nn.LSTM(2, 3, proj_size=-1), None, ValueError),
         (lambda: nn.GRU(2, 3, proj_size=1), None, ValueError),
         (lambda: nn.RNN(2, 3, nonlinearity="gelu"), None, ValueError),
         (lambda: nn.RNN(2, 3), (flambeau.zeros(2),), ValueError),
@@ -199,4 +200,46 @@ def test_parity_of_cells(kind):
     for mine, theirs in zip(found[0][1], found[1][1], strict=True):
         numpy.testing.assert_allclose(
             mine.detach().numpy(), theirs.detach().numpy(), rtol=1e-4, atol=1e-6
+        )
+
+
+def test_a_projection_is_a_product_after_each_step():
+    layer = nn.LSTM(2, 4, proj_size=3)
+    assert [name for name, _ in layer.named_parameters()][-1] == "weight_hr_l0"
+    plain = nn.LSTM(2, 4)
+    x = flambeau.from_numpy(_numbers(0, 1, 5, 2))  # one step from nothing: the states do not matter
+    with flambeau.no_grad():
+        for name, each in plain.named_parameters():
+            if "hh" not in name or "bias" in name:
+                each.copy_(getattr(layer, name))
+    found, (hidden, cell) = layer(x)
+    expected, (_, same) = plain(x)
+    numpy.testing.assert_allclose(
+        found.detach().numpy(), (expected @ layer.weight_hr_l0.T).detach().numpy(), rtol=1e-5
+    )
+    assert hidden.shape == (1, 5, 3) and flambeau.equal(cell, same)
+
+
+@pytest.mark.parametrize("options", [{"bidirectional": True, "num_layers": 2}, {"bias": False}])
+@pytest.mark.parametrize("last", [True, False])
+def test_parity_of_projections(options, last):
+    torch = pytest.importorskip("torch", reason="PyTorch is not installed")
+    found = []
+    for X in (flambeau, torch):
+        X.manual_seed(0)
+        layer = X.nn.LSTM(5, 7, proj_size=3, **options)
+        x = X.from_numpy(_numbers(0, 4, 2, 5)).requires_grad_()
+        output, states = layer(x)
+        if last:  # the output itself has no gradient
+            ((states[0] ** 2).sum() + (states[1] ** 3).sum()).backward()
+        else:
+            (output**2).sum().backward()
+        parameters = [(name, each.grad) for name, each in layer.named_parameters()]
+        found.append((repr(layer), parameters, [output, *states, x.grad]))
+    assert found[0][0] == found[1][0]
+    assert [name for name, _ in found[0][1]] == [name for name, _ in found[1][1]]
+    values = [[*each[2], *[gradient for _, gradient in each[1]]] for each in found]
+    for mine, theirs in zip(*values, strict=True):
+        numpy.testing.assert_allclose(
+            mine.detach().numpy(), theirs.detach().numpy(), rtol=2e-4, atol=1e-6
         )

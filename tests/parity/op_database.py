@@ -172,6 +172,8 @@ def converted(value: Any, leaves: list[Any]) -> Any:
         return type(value)(converted(each, leaves) for each in value)
     if isinstance(value, dict):
         return {key: converted(each, leaves) for key, each in value.items()}
+    if isinstance(value, types.BuiltinFunctionType):
+        return _found(flambeau.nn.functional, value.__name__)
     return translated(value)
 
 

@@ -58,7 +58,8 @@ class RNNBase(Module):
 
     Input (T, B, input_size), (B, T, input_size) with batch_first, or (T, input_size); output with
     D · hidden_size in the last place, where D is 2 when bidirectional. States are
-    (D · num_layers, B, hidden_size). Parameters start uniform in ±1/√hidden_size.
+    (D · num_layers, B, hidden_size). With proj_size (LSTM only) what a step gives out and hands on
+    is projected to so many numbers. Parameters start uniform in ±1/√hidden_size.
     """
 
     def __init__(
@@ -81,10 +82,12 @@ class RNNBase(Module):
         _check_dropout(dropout, num_layers)
         flags = {"bias": bias, "batch_first": batch_first}
         _check(input_size, hidden_size, num_layers, flags)
-        if proj_size:
-            raise NotImplementedError(
-                "proj_size is not available: let a Linear without bias follow the LSTM"
+        if proj_size < 0:
+            raise ValueError(
+                "proj_size should be a positive integer or zero to disable projections"
             )
+        if proj_size >= hidden_size:
+            raise ValueError("proj_size has to be smaller than hidden_size")
         self.mode = mode
         self.input_size = input_size
         self.hidden_size = hidden_size
@@ -103,14 +106,17 @@ class RNNBase(Module):
         return ("", "_reverse") if self.bidirectional else ("",)
 
     def _add_layer(self, layer: int, suffix: str, device: Any, dtype: Any) -> None:
-        width = self.hidden_size * len(self._suffixes()) if layer else self.input_size
+        size = self.proj_size or self.hidden_size
+        width = size * len(self._suffixes()) if layer else self.input_size
         gates = _GATES[self.mode] * self.hidden_size
         shapes: dict[str, tuple[int, ...]] = {
             "weight_ih": (gates, width),
-            "weight_hh": (gates, self.hidden_size),
+            "weight_hh": (gates, size),
         }
         if self.bias:
             shapes |= {"bias_ih": (gates,), "bias_hh": (gates,)}
+        if self.proj_size:
+            shapes["weight_hr"] = (self.proj_size, self.hidden_size)
         for name, shape in shapes.items():
             setattr(self, f"{name}_l{layer}{suffix}", empty_parameter(shape, device, dtype))
 
@@ -122,6 +128,7 @@ class RNNBase(Module):
 
     def _names(self) -> list[list[str]]:
         names = ["weight_ih", "weight_hh"] + (["bias_ih", "bias_hh"] if self.bias else [])
+        names += ["weight_hr"] if self.proj_size else []
         return [
             [f"{name}_l{layer}{suffix}" for name in names]
             for layer in range(self.num_layers)
@@ -149,6 +156,7 @@ class RNNBase(Module):
     def extra_repr(self) -> str:
         shown = [str(self.input_size), str(self.hidden_size)]
         defaults = {
+            "proj_size": 0,
             "num_layers": 1,
             "bias": True,
             "batch_first": False,
@@ -182,12 +190,11 @@ class RNNBase(Module):
 
     def _states(self, given: Sequence[Tensor] | None, input: Tensor, count: int) -> list[Tensor]:  # noqa: A002  # PyTorch's name
         """`count` states (layers, B, H), zeros where none are given; input is (T, B, I)."""
-        rows = input._type.shape[1]
-        shape = (self.num_layers * len(self._suffixes()), rows, self.hidden_size)
+        lead = (self.num_layers * len(self._suffixes()), input._type.shape[1])
+        shapes = [(*lead, self.proj_size or self.hidden_size), (*lead, self.hidden_size)][:count]
         if given is None:
-            zero = zeros(shape, dtype=input.dtype, device=input.device)
-            return [zero] * count
-        for number, each in enumerate(given):
+            return [zeros(shape, dtype=input.dtype, device=input.device) for shape in shapes]
+        for number, (each, shape) in enumerate(zip(given, shapes, strict=True)):
             if each._type.shape != shape:
                 which = f"hidden[{number}]" if count > 1 else "hidden"
                 raise RuntimeError(f"Expected {which} size {shape}, got {list(each._type.shape)}")
@@ -274,7 +281,8 @@ class RNNBase(Module):
         projected = F.linear(sequence, getattr(self, f"weight_ih_{place}"), bias)
         reverse = bool(suffix)
         if self.mode == "LSTM":
-            return lstm_layer(projected, first[0], first[1], weight, reverse)
+            projection: Any = getattr(self, f"weight_hr_{place}", None)
+            return lstm_layer(projected, first[0], first[1], weight, reverse, projection)
         if gru:
             if by_state is None:
                 by_state = zeros(weight.shape[0], dtype=weight.dtype, device=weight.device)

@@ -18,6 +18,7 @@ from flambeau.ops.adaptive_pool import (
 )
 from flambeau.ops.axes import integers
 from flambeau.ops.composite import composite
+from flambeau.ops.parts import narrow
 from flambeau.ops.pool import (
     avg_pool1d,
     avg_pool2d,
@@ -35,8 +36,8 @@ from flambeau.tensor.tensor import Tensor
 def _starts(sample: Node, extent: int, places: int, kernel: int) -> Node:
     """Where windows start: (planes, places), from a number in [0, 1) for each plane.
 
-    All but the last are ⌊(i + u) α⌋ - ⌊u α⌋, α being what windows are apart on average; the last
-    ends with the input.
+    All but the last are int((i + u) α) - int(u α), α being what windows are apart on average; the
+    last ends with the input.
     """
     dtype = sample.dtype
     last = b.constant(extent - kernel, int64)
@@ -44,9 +45,9 @@ def _starts(sample: Node, extent: int, places: int, kernel: int) -> Node:
         return b.expand(last, (*sample.shape[:1], 1))
     alpha = b.div(b.constant(extent - kernel, dtype), b.constant(places - 1, dtype))
     at = b.add(sample, b.cast(b.iota(places), dtype))
-    found = b.sub(b.floor(b.mul(at, alpha)), b.floor(b.mul(sample, alpha)))
+    found = b.sub(b.cast(b.mul(at, alpha), int64), b.cast(b.mul(sample, alpha), int64))
     final = b.equal(b.iota(places), b.constant(places - 1, int64))
-    return b.where(final, last, b.cast(found, int64))
+    return b.where(final, last, found)
 
 
 @composite(saves="1")
@@ -129,6 +130,8 @@ def _fractional(
         samples = rand(*drawn, rank, dtype=input.dtype, device=input.device)
     if samples._type.dtype is not input._type.dtype:
         raise RuntimeError("Expect _random_samples to have the same dtype as input")
+    if len(lead) == 1 and samples.ndim == 3:
+        samples = narrow(samples, 0, 0, 1)
     if samples._type.size != math.prod(lead) * rank:
         raise RuntimeError(
             f"Expect _random_samples of shape {[*lead, rank]}, got {list(samples._type.shape)}"
