@@ -312,7 +312,7 @@ def lstm_layer(
     """
     places = _numbers(projected._type.shape[0], reverse)
     if projection is not None:
-        inputs = (projected, hidden, cell, weight, projection, *places)
+        inputs: tuple[Any, ...] = (projected, hidden, cell, weight, projection, *places)
         return record(_lstm_projected, inputs, (reverse,))
     return record(_lstm, (projected, hidden, cell, weight, *places), (reverse,))
 
