@@ -16,6 +16,7 @@ from typing import Any
 from flambeau import autograd, ops
 from flambeau.autograd import mode as _mode
 from flambeau.graph.dtype import DTYPES as _DTYPES
+from flambeau.graph.dtype import NAMED as _NAMED
 from flambeau.graph.dtype import DType as dtype  # noqa: N813  # PyTorch's name
 from flambeau.ops import later as _later
 from flambeau.tensor import differentiate, function  # they publish into autograd
@@ -101,6 +102,7 @@ _LATER = {
     "compile": "flambeau.capture.compiled",
     "_assert": "flambeau.runtime",
     "explain": "flambeau.explanation",
+    "PyTorchFileReader": "flambeau.serialization.archive",
     "load": "flambeau.serialization",
     "save": "flambeau.serialization",
     "TypedStorage": "flambeau.storage",
@@ -198,7 +200,7 @@ def is_tensor(obj: object) -> Any:
 
 def _collect() -> dict[str, Any]:
     """All names that are computed rather than written above: dtypes, modes and operations."""
-    names: dict[str, Any] = dict(_DTYPES)
+    names: dict[str, Any] = _DTYPES | _NAMED
     names |= {name: _DTYPES[of] for name, of in _OTHER_NAMES.items()}
     names |= {name: getattr(_mode, name) for name in _MODES}
     for found in pkgutil.iter_modules(ops.__path__):

@@ -9,8 +9,7 @@ properties, raises RuntimeError and says what to use.
 from __future__ import annotations
 
 import time
-from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Sequence
 from typing import Any, NoReturn
 
 from flambeau.stand_in import stand_in
@@ -282,10 +281,18 @@ def set_stream(stream: Stream) -> None:
 
 
 @stand_in("a context in which nothing changes")
-@contextmanager
-def stream(stream: Stream | None) -> Iterator[None]:
+class StreamContext:
     """Nothing changes within."""
-    yield
+
+    def __init__(self, stream: Stream | None) -> None:
+        self.stream = stream
+
+    def __enter__(self) -> None: ...
+
+    def __exit__(self, *error: object) -> None: ...
+
+
+stream = StreamContext
 
 
 @stand_in("a context in which nothing changes")
@@ -322,6 +329,20 @@ def _tensor_type(name: str) -> Any:
     make.__name__ = make.__qualname__ = name
     make.__doc__ = "Raises RuntimeError: there is no such device."
     return stand_in("raises RuntimeError")(make)
+
+
+class CUDAGraph:
+    """Recorded launches of CUDA, which annotations name. RuntimeError where one is made."""
+
+    def __init__(self, keep_graph: bool = False) -> None:
+        raise RuntimeError(f"torch.cuda.CUDAGraph: {_ABSENT}. torch.compile replays whole steps")
+
+
+class graph:  # noqa: N801  # PyTorch's name
+    """Within this context CUDA's launches would be recorded. RuntimeError where one is made."""
+
+    def __init__(self, cuda_graph: Any, **options: Any) -> None:
+        raise RuntimeError(f"torch.cuda.graph: {_ABSENT}. torch.compile replays whole steps")
 
 
 FloatTensor = _tensor_type("FloatTensor")

@@ -334,6 +334,21 @@ def all_to_all(
     return _done(async_op)
 
 
+@stand_in("the input is copied into the output")
+def all_to_all_single(
+    output: Tensor,
+    input: Tensor,  # noqa: A002  # PyTorch's name
+    output_split_sizes: list[int] | None = None,
+    input_split_sizes: list[int] | None = None,
+    group: Any = None,
+    async_op: bool = False,
+) -> Work | None:
+    """Copies the input into the output."""
+    _require("all_to_all_single")
+    output.copy_(input)
+    return _done(async_op)
+
+
 @stand_in("a list of this process's object")
 def all_gather_object(object_list: list[Any], obj: Any, group: Any = None) -> None:
     """object_list[0] = obj."""

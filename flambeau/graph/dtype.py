@@ -50,11 +50,11 @@ class DType:
 
     @cached_property
     def numpy(self) -> numpy.dtype[Any]:
-        """The numpy dtype; bfloat16 comes from ml_dtypes."""
-        if self is bfloat16:
+        """The numpy dtype; bfloat16 and float8 come from ml_dtypes."""
+        if self is bfloat16 or self.name.startswith("float8"):
             import ml_dtypes
 
-            return numpy.dtype(ml_dtypes.bfloat16)
+            return numpy.dtype(getattr(ml_dtypes, self.name))
         return numpy.dtype(self.name)
 
     def __repr__(self) -> str:
@@ -97,12 +97,32 @@ DTYPES: dict[str, DType] = {
     )
 }
 
+NAMED: dict[str, DType] = {
+    name: DType(name, kind, itemsize)
+    for name, kind, itemsize in (
+        ("float8_e4m3fn", "float", 1),
+        ("float8_e4m3fnuz", "float", 1),
+        ("float8_e5m2", "float", 1),
+        ("float8_e5m2fnuz", "float", 1),
+        ("float8_e8m0fnu", "float", 1),
+        ("uint16", "uint", 2),
+        ("uint64", "uint", 8),
+    )
+}
+"""Dtypes that can be named and compared: no device has tensors of them."""
+
 _INTEGER_ORDER = (uint8, int8, int16, int32, uint32, int64)
 _FLOAT_ORDER = (float16, bfloat16, float32, float64)
 
 
 def _by_name(name: str) -> DType:
-    return DTYPES[name]
+    return DTYPES.get(name) or NAMED[name]
+
+
+def check_usable(dtype: DType) -> None:
+    """Raises TypeError where no device has tensors of the dtype."""
+    if dtype.name in NAMED:
+        raise TypeError(f"{dtype!r} can be named, but no device has tensors of it")
 
 
 def from_numpy(dtype: Any) -> DType:

@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable
 from typing import Any, NamedTuple, Protocol
 
-from flambeau.graph.dtype import DType
+from flambeau.graph.dtype import DType, check_usable
 
 Shape = tuple[int, ...]
 Location = tuple[str, int]
@@ -53,10 +53,11 @@ _TUPLE_TYPES: dict[tuple[TensorType, ...], TupleType] = {}
 
 
 def tensor_type(shape: Shape, dtype: DType) -> TensorType:
-    """The one TensorType of this shape and dtype."""
+    """The one TensorType of this shape and dtype. TypeError for dtypes that are only named."""
     key = (shape, dtype)
     found = _TENSOR_TYPES.get(key)
     if found is None:
+        check_usable(dtype)
         found = _TENSOR_TYPES[key] = TensorType(shape, dtype, -1 - len(_TENSOR_TYPES))
     return found
 

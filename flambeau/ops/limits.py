@@ -24,7 +24,7 @@ class finfo:  # noqa: N801  # PyTorch's name
                 f"torch.finfo() requires a floating point input type. Use torch.iinfo to handle "
                 f"'{of!r}'"
             )
-        if of.name == "bfloat16":
+        if of.name == "bfloat16" or of.name.startswith("float8"):
             import ml_dtypes
 
             limits: Any = ml_dtypes.finfo(of.numpy)  # type: ignore[no-untyped-call]  # ml_dtypes has no types

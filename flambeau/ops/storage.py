@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from typing import Any
 
+import numpy
+
 from flambeau.graph.dtype import DType
 from flambeau.tensor.attach import method
 from flambeau.tensor.tensor import Tensor
@@ -17,6 +19,27 @@ class UntypedStorage:
         self._held = owner._storage
         self._whole = Tensor._make(owner._storage, owner._type)
 
+    @classmethod
+    def from_file(cls, filename: str, shared: bool = False, nbytes: int = 0) -> UntypedStorage:
+        """The first `nbytes` bytes of a file, which are read. RuntimeError for shared=True."""
+        if shared:
+            raise RuntimeError("UntypedStorage.from_file: memory is not shared with files")
+        content = numpy.fromfile(filename, dtype=numpy.uint8, count=nbytes or -1)
+        return cls(Tensor._from_numpy(content, "cpu", copy=False))
+
+    def _bytes(self) -> Any:
+        return numpy.ascontiguousarray(self._whole._to_numpy()).reshape(-1).view(numpy.uint8)
+
+    def __array__(self, dtype: Any = None, copy: bool | None = None) -> Any:
+        """The bytes, for torch.asarray."""
+        return numpy.array(self._bytes(), dtype=dtype)
+
+    def __getitem__(self, index: Any) -> Any:
+        """A byte, or the storage of a copy of some."""
+        if isinstance(index, slice):
+            return UntypedStorage(Tensor._from_numpy(self._bytes()[index], "cpu"))
+        return int(self._bytes()[index])
+
     def nbytes(self) -> int:
         """The number of bytes."""
         return self._whole.numel() * self._whole.dtype.itemsize
@@ -28,6 +51,12 @@ class UntypedStorage:
     def data_ptr(self) -> int:
         """The address of the first element on the host; computes the tensor."""
         return self._whole.data_ptr()
+
+    def untyped(self) -> UntypedStorage:
+        """The storage itself."""
+        return self
+
+    _untyped = untyped
 
     @property
     def device(self) -> Any:
@@ -81,7 +110,7 @@ class TypedStorage(UntypedStorage):
         """The elements."""
         return self._whole._to_numpy().reshape(-1).tolist()
 
-    def __getitem__(self, index: int) -> Any:
+    def __getitem__(self, index: Any) -> Any:
         return self._whole._to_numpy().reshape(-1)[index].item()
 
 

@@ -10,6 +10,8 @@ import math
 from collections.abc import Sequence
 from typing import Any
 
+import numpy
+
 from flambeau.graph import op
 from flambeau.graph.dtype import DType
 from flambeau.graph.node import Shape
@@ -97,12 +99,15 @@ def _reshape_method(self: Tensor, *shape: Any, **keywords: Any) -> Tensor:
 
 
 @method("view")
-def _view_method(self: Tensor, *shape: Any) -> Tensor:
-    """The same storage in another shape; or, given a dtype of the same size, the same bits.
+def _view_method(self: Tensor, *shape: Any, dtype: DType | None = None) -> Tensor:
+    """The same storage in another shape; or, given a dtype, the same bits: the last dimension
+    grows or shrinks where the sizes of elements differ.
 
     Raises RuntimeError where strides do not allow it. The view as another dtype is a copy: see
     docs/differences.md.
     """
+    if dtype is not None:
+        return _view_dtype(self, dtype)
     if len(shape) == 1 and isinstance(shape[0], DType):
         return _view_dtype(self, shape[0])
     target = infer_size(varargs(shape, "shape"), self._type.size)
@@ -119,11 +124,25 @@ def _view_dtype(self: Tensor, dtype: DType) -> Tensor:
     if dtype is self._type.dtype:
         return self._view_as(self._layout())
     if dtype.itemsize != self._type.dtype.itemsize:
-        raise RuntimeError(
-            f"view(dtype): {self._type.dtype!r} can be viewed as a dtype of the same size, "
-            f"{self._type.dtype.itemsize} bytes; {dtype!r} has {dtype.itemsize}"
-        )
+        return _view_other_size(self, dtype)
     return record(op.BITCAST, (self,), (dtype,))
+
+
+def _view_other_size(self: Tensor, dtype: DType) -> Tensor:
+    """The bits as elements of another size; made on the host."""
+    shape, before = self._type.shape, self._type.dtype
+    if not shape:
+        raise RuntimeError(
+            f"self.dim() cannot be 0 to view {before.name} as {dtype.name} (different element "
+            "sizes)"
+        )
+    if shape[-1] * before.itemsize % dtype.itemsize:
+        raise RuntimeError(
+            f"self.size(-1) must be divisible by {dtype.itemsize // before.itemsize} to view "
+            f"{before.name} as {dtype.name} (different element sizes), but got {shape[-1]}"
+        )
+    array = numpy.ascontiguousarray(self.detach()._to_numpy()).view(dtype.numpy)
+    return Tensor._from_numpy(array, self._storage.node.device)
 
 
 @method()

@@ -433,6 +433,8 @@ def _hooked(step: Callable[..., Any]) -> Callable[..., Any]:
 
     @functools.wraps(step)
     def wrapped(self: Any, *args: Any, **kwargs: Any) -> Any:
+        if not hasattr(self, "_optimizer_step_pre_hooks"):
+            return step(self, *args, **kwargs)  # it wraps another one, and was not initialised
         if watch.ACTIVE is not None:
             watch.ACTIVE.optimizer(self)
         for hook in list(self._optimizer_step_pre_hooks.values()):

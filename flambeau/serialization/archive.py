@@ -88,6 +88,14 @@ class _Checkpoint:
         data = self._read("data.pkl")
         return Machine(data, table.find, rebuild.storage, table.build).run()
 
+    def records(self) -> list[str]:
+        """The names of the entries beside the object's."""
+        return [each.removeprefix(self._root) for each in self._entries]
+
+    def record(self, name: str) -> bytes:
+        """An entry's content."""
+        return self._read(name)
+
     def _read(self, name: str, default: bytes | None = None) -> bytes:
         entry = self._entries.get(self._root + name)
         if entry is None:
@@ -95,6 +103,25 @@ class _Checkpoint:
                 return default
             raise CorruptError(f"it has no entry '{self._root}{name}', which its object refers to")
         return self._archive.read(entry)  # checks the entry's checksum
+
+
+class PyTorchFileReader:
+    """The records of a checkpoint by name: "data.pkl", "data/0", … Nothing is unpickled."""
+
+    def __init__(self, file: Any) -> None:
+        self._checkpoint = _Checkpoint(zipfile.ZipFile(file))
+
+    def get_record(self, name: str) -> bytes:
+        """The bytes of a record. CorruptError where there is none."""
+        return self._checkpoint.record(name)
+
+    def has_record(self, name: str) -> bool:
+        """Whether there is a record of that name."""
+        return name in self.get_all_records()
+
+    def get_all_records(self) -> list[str]:
+        """The names of all records."""
+        return self._checkpoint.records()
 
 
 def _checked(archive: zipfile.ZipFile) -> dict[str, zipfile.ZipInfo]:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections import OrderedDict, defaultdict, deque
+from collections import OrderedDict, defaultdict, deque, namedtuple
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, field
 from typing import Any, NamedTuple
@@ -41,6 +41,22 @@ def _flatten_dict(value: Any) -> tuple[list[Any], Context]:
     return list(value.values()), list(value)
 
 
+class MappingKey(NamedTuple):
+    """The place of a leaf in a dictionary."""
+
+    key: Any
+
+
+class SequenceKey(NamedTuple):
+    """The place of a leaf in a list or tuple."""
+
+    idx: int
+
+
+def _dict_flatten_with_keys(value: Any) -> tuple[list[tuple[MappingKey, Any]], Context]:
+    return [(MappingKey(key), each) for key, each in value.items()], list(value)
+
+
 def _flatten_defaultdict(value: Any) -> tuple[list[Any], Context]:
     return list(value.values()), [value.default_factory, list(value)]
 
@@ -64,6 +80,7 @@ for _kind, _flatten, _unflatten in (
     register_pytree_node(_kind, _flatten, _unflatten)
 
 _NAMED_TUPLE = NodeDef(tuple, lambda value: (list(value), type(value)), lambda v, kind: kind(*v))
+SUPPORTED_NODES[namedtuple] = _NAMED_TUPLE  # type: ignore[index]  # PyTorch's key of them
 
 
 def _definition(tree: Any) -> NodeDef | None:
@@ -72,6 +89,11 @@ def _definition(tree: Any) -> NodeDef | None:
     if found is None and isinstance(tree, tuple) and hasattr(tree, "_fields"):
         return _NAMED_TUPLE
     return found
+
+
+def _get_node_type(tree: PyTree) -> Any:
+    """The key of SUPPORTED_NODES under which a value would be: its type, or namedtuple."""
+    return namedtuple if _definition(tree) is _NAMED_TUPLE else type(tree)
 
 
 @dataclass(eq=True)

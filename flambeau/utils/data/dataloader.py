@@ -11,12 +11,14 @@ from typing import Any
 
 from flambeau.utils.data.collate import default_collate, default_convert
 from flambeau.utils.data.dataset import IterableDataset
-from flambeau.utils.data.fetch import make_fetcher
+from flambeau.utils.data.fetch import _BaseDataLoaderIter, make_fetcher
 from flambeau.utils.data.multiprocess import WorkerIterator
 from flambeau.utils.data.randomness import draw_seed
 from flambeau.utils.data.sampler import BatchSampler, RandomSampler, SequentialSampler
 
 __all__ = ["DataLoader"]
+
+_MultiProcessingDataLoaderIter = WorkerIterator
 
 _FIXED = frozenset(
     {"batch_size", "batch_sampler", "sampler", "drop_last", "dataset", "persistent_workers"}
@@ -131,7 +133,7 @@ class DataLoader:
 
     def __iter__(self) -> Any:
         if self.num_workers == 0:
-            return _Iterator(self)
+            return _SingleProcessDataLoaderIter(self)
         if not self.persistent_workers:
             return WorkerIterator(self)
         if self._iterator is None:
@@ -151,7 +153,7 @@ class DataLoader:
         return -(-length // self.batch_size)
 
 
-class _Iterator:
+class _SingleProcessDataLoaderIter(_BaseDataLoaderIter):
     """Batches made in this process."""
 
     def __init__(self, loader: DataLoader) -> None:
@@ -167,7 +169,7 @@ class _Iterator:
         )
         self._count = 0
 
-    def __iter__(self) -> _Iterator:
+    def __iter__(self) -> _SingleProcessDataLoaderIter:
         return self
 
     def __next__(self) -> Any:

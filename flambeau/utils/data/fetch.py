@@ -15,6 +15,10 @@ from flambeau.utils.data.dataset import Subset, TensorDataset
 _HOST = frozenset({"cpu", "reference"})
 
 
+class _BaseDataLoaderIter:
+    """One pass over a DataLoader."""
+
+
 class MapFetcher:
     """Samples by index, collated; without `batched` one sample at a time, converted."""
 

@@ -7,6 +7,7 @@ import queue
 import weakref
 from typing import Any
 
+from flambeau.utils.data.fetch import _BaseDataLoaderIter
 from flambeau.utils.data.randomness import draw_seed
 from flambeau.utils.data.worker import Ended, Failure, Job, Resume, run
 
@@ -29,7 +30,7 @@ def _end(processes: list[Any], tasks: list[Any], results: Any) -> None:
         each.close()
 
 
-class WorkerIterator:
+class WorkerIterator(_BaseDataLoaderIter):
     """One pass over a DataLoader with workers (several where they are persistent)."""
 
     def __init__(self, loader: Any) -> None:

@@ -1,0 +1,1 @@
+"""The old place of functions that change how a module is spread."""
