@@ -72,6 +72,7 @@ _MODULES = frozenset(
         "linalg",
         "masked",
         "mps",
+        "mtia",
         "multiprocessing",
         "nested",
         "nn",
@@ -80,6 +81,7 @@ _MODULES = frozenset(
         "optim",
         "overrides",
         "profiler",
+        "quasirandom",
         "random",
         "serialization",
         "signal",
@@ -105,8 +107,6 @@ _LATER = {
     "PyTorchFileReader": "flambeau.serialization.archive",
     "load": "flambeau.serialization",
     "save": "flambeau.serialization",
-    "TypedStorage": "flambeau.storage",
-    "UntypedStorage": "flambeau.storage",
     "_weight_norm": "flambeau.nn.utils.weight_norm",
     "norm_except_dim": "flambeau.nn.utils.weight_norm",
     "vmap": "flambeau.func",
@@ -164,6 +164,25 @@ _LATER |= dict.fromkeys(
         "sym_sum",
     ),
     "flambeau.symbols",
+)
+_LATER |= dict.fromkeys(
+    (
+        "BFloat16Storage",
+        "BoolStorage",
+        "ByteStorage",
+        "CharStorage",
+        "DoubleStorage",
+        "FloatStorage",
+        "HalfStorage",
+        "IntStorage",
+        "LongStorage",
+        "ShortStorage",
+        "Storage",
+        "TypedStorage",
+        "UntypedStorage",
+        "is_storage",
+    ),
+    "flambeau.storage",
 )
 _LATER |= dict.fromkeys(("Event", "Stream"), "flambeau.cuda")
 _LATER |= {"Future": "flambeau.futures", "GradScaler": "flambeau.amp"}

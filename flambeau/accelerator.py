@@ -54,6 +54,20 @@ def set_device_index(of: Any) -> None:
     _require()
 
 
+class device_index:  # noqa: N801  # PyTorch's name
+    """`with device_index(0)`: there is one device of index 0. RuntimeError for another index."""
+
+    def __init__(self, device: int | None, /) -> None:
+        self._index = device
+
+    def __enter__(self) -> None:
+        if self._index is not None:
+            set_device_index(self._index)
+
+    def __exit__(self, *error: object) -> None:
+        return None
+
+
 def synchronize(of: Any = None) -> None:
     """Wait until all work that was submitted is done; what is pending stays pending."""
     _require()

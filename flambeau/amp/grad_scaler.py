@@ -6,6 +6,7 @@ left out, and doubles (growth_factor) after growth_interval good ones.
 
 from __future__ import annotations
 
+import enum
 import warnings
 from collections.abc import Iterable
 from typing import Any
@@ -16,7 +17,13 @@ from flambeau.ops.creation import full, zeros
 from flambeau.optim.optimizer import Optimizer
 from flambeau.tensor.tensor import Tensor
 
-_READY, _UNSCALED, _STEPPED = range(3)
+
+class OptState(enum.Enum):
+    """What has become of an optimizer's gradients since the last update."""
+
+    READY = 0
+    UNSCALED = 1
+    STEPPED = 2
 
 
 class GradScaler:
@@ -53,7 +60,7 @@ class GradScaler:
         self._backoff_factor = backoff_factor
         self._growth_interval = growth_interval
         self._growth_tracker = 0
-        self._stages: dict[int, int] = {}
+        self._stages: dict[int, OptState] = {}
         self._found: dict[int, bool] = {}
 
     def scale(self, outputs: Any) -> Any:
@@ -75,14 +82,14 @@ class GradScaler:
         """
         if not self._enabled:
             return
-        stage = self._stages.get(id(optimizer), _READY)
-        if stage == _UNSCALED:
+        stage = self._stages.get(id(optimizer), OptState.READY)
+        if stage == OptState.UNSCALED:
             raise RuntimeError(
                 "unscale_() has already been called on this optimizer since the last update()."
             )
-        if stage == _STEPPED:
+        if stage == OptState.STEPPED:
             raise RuntimeError("unscale_() is being called after step().")
-        self._stages[id(optimizer)] = _UNSCALED
+        self._stages[id(optimizer)] = OptState.UNSCALED
         self._found[id(optimizer)] = self._unscale(optimizer)
 
     def _unscale(self, optimizer: Optimizer) -> bool:
@@ -108,12 +115,12 @@ class GradScaler:
             return optimizer.step(*args, **kwargs)
         if "closure" in kwargs:
             raise RuntimeError("Closure use is not currently supported if GradScaler is enabled.")
-        stage = self._stages.get(id(optimizer), _READY)
-        if stage == _STEPPED:
+        stage = self._stages.get(id(optimizer), OptState.READY)
+        if stage == OptState.STEPPED:
             raise RuntimeError("step() has already been called since the last update().")
-        if stage == _READY:
+        if stage == OptState.READY:
             self.unscale_(optimizer)
-        self._stages[id(optimizer)] = _STEPPED
+        self._stages[id(optimizer)] = OptState.STEPPED
         if self._found[id(optimizer)]:
             return None
         return optimizer.step(*args, **kwargs)

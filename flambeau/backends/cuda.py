@@ -5,6 +5,7 @@ from __future__ import annotations
 import types
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from typing import Any
 
 from flambeau.stand_in import stand_in
 
@@ -69,3 +70,39 @@ def sdp_kernel(
         yield
     finally:
         _allowed.update(before)
+
+
+class SDPAParams:
+    """The arguments of an attention, of which PyTorch asks whether a kernel takes them."""
+
+    def __init__(
+        self,
+        query: Any,
+        key: Any,
+        value: Any,
+        attn_mask: Any = None,
+        dropout: float = 0.0,
+        is_causal: bool = False,
+        enable_gqa: bool = False,
+    ) -> None:
+        self.query, self.key, self.value = query, key, value
+        self.attn_mask, self.dropout = attn_mask, dropout
+        self.is_causal, self.enable_gqa = is_causal, enable_gqa
+
+
+@stand_in("False")
+def can_use_flash_attention(params: SDPAParams, debug: bool = False) -> bool:
+    """False: CUDA's kernels are not there; attention is computed block by block all the same."""
+    return False
+
+
+@stand_in("False")
+def can_use_efficient_attention(params: SDPAParams, debug: bool = False) -> bool:
+    """False: CUDA's kernels are not there."""
+    return False
+
+
+@stand_in("False")
+def can_use_cudnn_attention(params: SDPAParams, debug: bool = False) -> bool:
+    """False: CUDA's kernels are not there."""
+    return False

@@ -114,6 +114,28 @@ def set_rng_state_all(new_states: Sequence[Any]) -> None:
     """Ignored: there is no CUDA device that has a state."""
 
 
+_sync_debug_mode = 0
+
+
+@stand_in("kept")
+def set_sync_debug_mode(debug_mode: int | str) -> None:
+    """0 or "default", 1 or "warn", 2 or "error": kept for get_sync_debug_mode."""
+    global _sync_debug_mode
+    modes = {"default": 0, "warn": 1, "error": 2}
+    found = modes.get(debug_mode) if isinstance(debug_mode, str) else debug_mode
+    if found not in (0, 1, 2):
+        raise RuntimeError(
+            "invalid value of debug_mode, expected one of `default`, `warn`, `error`"
+        )
+    _sync_debug_mode = int(found)
+
+
+@stand_in("what was set")
+def get_sync_debug_mode() -> int:
+    """What set_sync_debug_mode was given last, as a number."""
+    return _sync_debug_mode
+
+
 @stand_in("raises RuntimeError")
 def get_rng_state(device: Any = "cuda") -> Any:
     """Raises RuntimeError: there is no such device."""
@@ -170,6 +192,12 @@ max_memory_cached = max_memory_reserved
 def memory_stats(device: Any = None) -> dict[str, Any]:
     """{}."""
     return {}
+
+
+@stand_in("an empty text")
+def memory_summary(device: Any = None, abbreviated: bool = False) -> str:
+    """An empty text: no memory of CUDA is used."""
+    return ""
 
 
 @stand_in("(0, 0)")
@@ -296,6 +324,20 @@ stream = StreamContext
 
 
 @stand_in("a context in which nothing changes")
+class StreamContext:
+    """`with StreamContext(stream)`: nothing changes within."""
+
+    def __init__(self, stream: Stream | None) -> None:
+        self.stream = stream
+
+    def __enter__(self) -> None:
+        """Nothing changes."""
+
+    def __exit__(self, *exception: object) -> None:
+        return None
+
+
+@stand_in("a context in which nothing changes")
 class device:  # noqa: N801  # PyTorch's name
     """`with torch.cuda.device(0)`: nothing changes within."""
 
@@ -356,8 +398,8 @@ BoolTensor = _tensor_type("BoolTensor")
 
 
 def __getattr__(name: str) -> Any:
-    if name == "amp":
+    if name in ("amp", "nvtx", "profiler"):
         import importlib
 
-        return importlib.import_module("flambeau.cuda.amp")
+        return importlib.import_module(f"flambeau.cuda.{name}")
     raise AttributeError(f"torch.cuda has no '{name}' here: {_ABSENT}")

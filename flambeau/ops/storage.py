@@ -129,6 +129,9 @@ def storage(self: Tensor) -> TypedStorage:
 Tensor._typed_storage = storage  # type: ignore[attr-defined]  # PyTorch's name without a warning
 
 
+Tensor._cdata = property(id)  # type: ignore[attr-defined]  # a number that is this tensor's alone
+
+
 @method()
 def share_memory_(self: Tensor) -> Tensor:
     """The tensor itself: tensors travel between processes by value."""

@@ -6,6 +6,7 @@ from flambeau.optim.adam import Adam, AdamW
 from flambeau.optim.adam_variants import Adamax, NAdam, RAdam
 from flambeau.optim.adaptive import Adadelta, Adagrad, RMSprop
 from flambeau.optim.lbfgs import LBFGS
+from flambeau.optim.muon import Muon
 from flambeau.optim.optimizer import Optimizer
 from flambeau.optim.sgd import SGD
 from flambeau.optim.signs_and_averages import ASGD, Rprop
@@ -23,6 +24,7 @@ __all__ = [
     "Adam",
     "AdamW",
     "Adamax",
+    "Muon",
     "NAdam",
     "Optimizer",
     "RAdam",

@@ -12,9 +12,14 @@ from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from typing import Any, Self
 
+from flambeau.stand_in import stand_in
+
 __all__ = [
     "ProfilerAction",
     "ProfilerActivity",
+    "emit_itt",
+    "emit_nvtx",
+    "kineto_available",
     "profile",
     "record_function",
     "schedule",
@@ -185,3 +190,28 @@ class profile:  # noqa: N801  # PyTorch's name
     def key_averages(self, group_by_input_shape: bool = False, **_: Any) -> Averages:
         """What was measured, by name."""
         return Averages(self._events.values())
+
+
+@stand_in("False")
+def kineto_available() -> bool:
+    """False: the host's clock is read."""
+    return False
+
+
+@stand_in("a block in which nothing changes")
+class emit_nvtx:  # noqa: N801  # PyTorch's name
+    """Marks for NVIDIA's profilers, of which there are none here."""
+
+    def __init__(self, enabled: bool = True, record_shapes: bool = False) -> None:
+        self.enabled = enabled
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *error: object) -> None:
+        return None
+
+
+@stand_in("a block in which nothing changes")
+class emit_itt(emit_nvtx):  # noqa: N801  # PyTorch's name
+    """Marks for Intel's profilers, of which there are none here."""

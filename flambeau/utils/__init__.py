@@ -13,6 +13,7 @@ _LATER = frozenset(
         "benchmark",
         "checkpoint",
         "cpp_extension",
+        "deterministic",
         "dlpack",
         "model_zoo",
         "tensorboard",

@@ -116,3 +116,26 @@ def test_settings_and_numbers() -> None:
     event = torch.Event()
     event.record()
     assert torch.Stream().query() and isinstance(torch.Future(), torch.futures.Future)
+
+
+def test_names_of_memory_and_of_other_machines() -> None:
+    memory = torch.ones(2).storage()
+    assert torch.is_storage(memory) and isinstance(memory, torch.FloatStorage)
+    assert not isinstance(memory, torch.ByteStorage)
+    assert torch.LongStorage([1, 2]).tolist() == [1, 2] and torch.ByteStorage(3).size() == 3
+    first, second = torch.ones(1), torch.ones(1)
+    assert first._cdata == first._cdata != second._cdata
+    assert torch.version.xpu is None and not torch.mtia.is_available()
+    torch.cuda.set_sync_debug_mode("warn")
+    assert torch.cuda.get_sync_debug_mode() == 1
+    torch.cuda.set_sync_debug_mode(0)
+    with torch.cuda.nvtx.range("part {}", 1), torch.cuda.profiler.profile():
+        assert torch.cuda.nvtx.range_push("inner") == 1
+        assert torch.cuda.nvtx.range_pop() == 1
+    with torch.cuda.StreamContext(None), torch.autograd.profiler.emit_nvtx():
+        assert torch.cuda.memory_summary() == ""
+    assert not torch.profiler.kineto_available()
+    attention = torch.backends.cuda.SDPAParams(first, first, first)
+    assert not torch.backends.cuda.can_use_flash_attention(attention)
+    assert torch.amp.grad_scaler.OptState.READY.value == 0
+    assert torch.utils.deterministic.fill_uninitialized_memory

@@ -221,6 +221,16 @@ def what_classes_and_modes_see(torch: Any) -> Any:
 
 
 @case
+def points_of_sobol(torch: Any) -> Any:
+    quasirandom = importlib.import_module(f"{torch.__name__}.quasirandom")
+    plain = quasirandom.SobolEngine(21)
+    mixed = quasirandom.SobolEngine(5, scramble=True, seed=5)
+    found = [plain.draw(40), mixed.draw(1), mixed.draw(7), mixed.fast_forward(5).draw(2)]
+    torch.manual_seed(3)
+    return [*found, quasirandom.SobolEngine(3, scramble=True).draw(4)]
+
+
+@case
 def numbers(torch: Any) -> Any:
     return [
         torch.sym_int(2.5),
