@@ -324,20 +324,6 @@ stream = StreamContext
 
 
 @stand_in("a context in which nothing changes")
-class StreamContext:
-    """`with StreamContext(stream)`: nothing changes within."""
-
-    def __init__(self, stream: Stream | None) -> None:
-        self.stream = stream
-
-    def __enter__(self) -> None:
-        """Nothing changes."""
-
-    def __exit__(self, *exception: object) -> None:
-        return None
-
-
-@stand_in("a context in which nothing changes")
 class device:  # noqa: N801  # PyTorch's name
     """`with torch.cuda.device(0)`: nothing changes within."""
 
