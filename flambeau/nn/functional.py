@@ -82,6 +82,7 @@ from flambeau.ops.layers.grid import (
     affine_grid,
     grid_sample,
 )
+from flambeau.ops.layers.grouped import grouped_mm
 from flambeau.ops.layers.pooling import (
     adaptive_max_pool1d_with_indices,
     adaptive_max_pool2d_with_indices,
@@ -220,6 +221,7 @@ __all__ = [
     "glu",
     "grid_sample",
     "group_norm",
+    "grouped_mm",
     "gumbel_softmax",
     "hardshrink",
     "hardsigmoid",

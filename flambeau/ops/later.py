@@ -239,6 +239,7 @@ FUNCTIONS |= dict.fromkeys(
     ("affine_grid_generator", "grid_sampler", "grid_sampler_2d", "grid_sampler_3d"),
     "flambeau.ops.layers.grid",
 )
+FUNCTIONS["_grouped_mm"] = "flambeau.ops.layers.grouped"
 FUNCTIONS |= dict.fromkeys(("_sample_dirichlet", "_standard_gamma", "binomial"), _SAMPLES)
 METHODS |= _SPECIAL
 METHODS |= {f"{name}_": module for name, module in _SPECIAL.items()}

@@ -257,3 +257,19 @@ def test_options_of_a_loss_change_nothing():
     x, y = torch.ones(2, 3), torch.tensor([0, 3])
     expected = F.cross_entropy(loss.linear(x), y)
     np.testing.assert_allclose(loss(x, y).item(), expected.item(), rtol=1e-6)
+
+
+def test_products_of_groups():
+    a, b = torch.tensor(RANDOM.random((5, 3))), torch.tensor(RANDOM.random((3, 3, 2)))
+    ends = torch.tensor([1, 1, 4], dtype=torch.int32)
+    found = F.grouped_mm(a, b, offs=ends)
+    expected = torch.cat([a[:1] @ b[0], a[1:4] @ b[2], torch.zeros(1, 2, dtype=torch.float64)])
+    np.testing.assert_allclose(found.numpy(), expected.numpy(), rtol=1e-12)
+    np.testing.assert_allclose(
+        F.grouped_mm(b.mT, a.T, offs=ends).numpy(), expected.T.numpy(), rtol=1e-12
+    )
+    parts = F.grouped_mm(a.T, a, offs=ends)
+    for part, (low, high) in zip(parts, ((0, 1), (1, 1), (1, 4)), strict=True):
+        np.testing.assert_allclose(part.numpy(), (a[low:high].T @ a[low:high]).numpy(), rtol=1e-12)
+    with pytest.raises(RuntimeError, match="Have to provide offsets"):
+        torch._grouped_mm(a, b)

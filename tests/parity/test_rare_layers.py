@@ -349,9 +349,36 @@ def test_convolution_with_time_first() -> None:
     beside(lambda t, f, x, w, b: f.conv_tbc(x, w, b, 1), real(6, 2, 3), real(3, 3, 4), real(4))
 
 
+# groups ------------------------------------------------------------------------------------------
+
+GROUPS = [
+    ((7, 8), (3, 8, 16), (2, 2, 7)),
+    ((3, 8, 8), (8, 16), (2, 2, 16)),
+    ((8, 16), (16, 8), (3, 8, 16)),
+    ((3, 4, 8), (3, 8, 16), None),
+]
+
+
+@pytest.mark.parametrize(("first", "second", "offsets"), GROUPS)
+def test_products_of_groups(first: Any, second: Any, offsets: Any) -> None:
+    given = [each.astype(np.float32) for each in (real(*first), real(*second))]
+    results = []
+    for library in (flambeau, torch):
+        a, b = (library.tensor(each).bfloat16().requires_grad_() for each in given)
+        ends = None if offsets is None else library.tensor(offsets, dtype=library.int32)
+        found = library.nn.functional.grouped_mm(a, b, offs=ends)
+        (found.float() ** 2).sum().backward()
+        results.append([each.detach().float().numpy() for each in (found, a.grad, b.grad)])
+    for ours, theirs in zip(*results, strict=True):
+        np.testing.assert_allclose(ours, theirs, rtol=3e-2, atol=0.3)
+
+
 # errors ------------------------------------------------------------------------------------------
 
 ERRORS: dict[str, Call] = {
+    "groups_without_offsets": lambda t, f: f.grouped_mm(t.ones(4, 8), t.ones(2, 8, 8)),
+    "groups_of_other_sizes": lambda t, f: f.grouped_mm(t.ones(3, 8, 8), t.ones(2, 8, 8)),
+    "groups_with_bias": lambda t, f: f.grouped_mm(t.ones(2, 8, 8), t.ones(2, 8, 8), bias=t.ones(8)),
     "fold_columns": lambda t, f: f.fold(t.ones(1, 7, 4), 3, 2),
     "fold_places": lambda t, f: f.fold(t.ones(1, 8, 5), 3, 2),
     "unfold_rank": lambda t, f: f.unfold(t.ones(1, 1, 1, 3, 3), 2),
