@@ -55,6 +55,7 @@ class Tensor(Attached):
         "_hooks",
         "_leaf",
         "_origin",
+        "_parent",
         "_read_cache",
         "_storage",
         "_tracks",
@@ -72,6 +73,7 @@ class Tensor(Attached):
     _leaf: bool
     _tracks: bool
     _counts: bool  # False for .data: what is written through it, autograd's check does not see
+    _parent: tuple[Tensor, View] | None  # the view, on its way to a gradient, that this is one of
     _origin: str | None  # what made this view together with others, see ops/parts.py
     _grad: Tensor | None
     _hooks: list[Callable[[Node], Node | None]] | None
@@ -94,6 +96,7 @@ class Tensor(Attached):
         self._tracks = True
         self._counts = True
         self._origin = None
+        self._parent = None
         self._grad = None
         self._hooks = None
         self._read_cache = None
@@ -143,6 +146,8 @@ class Tensor(Attached):
         result._tracks = STATE.enabled and (self._tracks or self._leaf)
         result._counts = self._counts
         result._origin = self._origin
+        if self._view is not None and result._tracks and not self._leaf and self.requires_grad:
+            result._parent = (self, self._view)
         return result
 
     def _layout(self) -> View:
@@ -175,6 +180,9 @@ class Tensor(Attached):
         elif self._base is not None and self._base._leaf:  # which may be a view itself
             source = self._base._read()
             view = view.after(self._base._layout())
+        elif self._follows_parent():
+            parent, seen = self._parent  # type: ignore[misc]  # it has one
+            source, view = parent._read_view(), view.after(seen)
         else:
             source = self._owner()._read()
         cached = self._read_cache
@@ -183,6 +191,14 @@ class Tensor(Attached):
         made = _through(source, view)
         self._read_cache = (source, STATE.enabled, made)
         return made
+
+    def _follows_parent(self) -> bool:
+        """Whether the view of which this is one still is what it was: gradients go through it."""
+        if self._parent is None:
+            return False
+        parent, seen = self._parent
+        same = parent._view is seen and parent._storage is self._storage
+        return same and parent._tracks and not parent._leaf and self._layout().begins_with(seen)
 
     def _read_leaf_view(self, view: View) -> Node:
         """The same Node for every read, in and out of no_grad: autograd.grad looks for it."""

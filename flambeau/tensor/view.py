@@ -41,6 +41,11 @@ class View:
     def whole(shape: Shape) -> View:
         return View((), (), shape, contiguous_strides(shape), 0)
 
+    def begins_with(self, first: View) -> bool:
+        """Whether this view is of a tensor that is seen through `first`."""
+        steps, starts = len(first.steps), len(first.starts)
+        return self.steps[:steps] == first.steps and self.starts[:starts] == first.starts
+
     def after(self, first: View) -> View:
         """What this view does to a tensor that is seen through `first`, with which it begins."""
         count = len(first.steps)
