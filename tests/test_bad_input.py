@@ -80,7 +80,8 @@ AT_THE_CALL: dict[str, tuple[Callable[[], Any], type[Exception], str]] = {
     "item of many": (lambda: _ones(2).item(), RuntimeError, r"2 elements"),
     "truth of many": (lambda: bool(_ones(2)), RuntimeError, r"Boolean value of Tensor"),
     "a string": (lambda: _ones(2) + "a", TypeError, r"str"),
-    "an unknown device": (lambda: torch.device("cuda"), RuntimeError, r"webgpu"),
+    "an unknown device": (lambda: torch.device("gpu"), RuntimeError, r"webgpu"),
+    "a device of other machines": (lambda: torch.ones(1, device="cuda"), AssertionError, r"webgpu"),
     "an unknown name": (lambda: torch.reshap, AttributeError, r"Near: reshape"),
     "numpy of what needs a gradient": (
         lambda: _ones(2).requires_grad_().numpy(),
