@@ -7,7 +7,7 @@ import json
 import struct
 import threading
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
+from dataclasses import astuple, dataclass
 from pathlib import Path
 from typing import Any
 
@@ -51,6 +51,7 @@ class CodeStage:
     address: int
     items: int
     cost: float
+    pieces: int
 
     @property
     def parallel(self) -> bool:
@@ -171,8 +172,7 @@ class Compiler:
         addresses = self.load([data for _, data in headers.values()], symbols, imports)
         for digest, (header, _) in headers.items():
             stages = [
-                CodeStage(addresses[symbol], items, cost)
-                for symbol, items, cost in header["stages"]
+                CodeStage(addresses[symbol], *numbers) for symbol, *numbers in header["stages"]
             ]
             self._codes[digest] = Code(
                 digest, tuple(stages), header["scratch"], header["shared"], new[digest]
@@ -237,7 +237,7 @@ def _symbol(digest: str) -> str:
 
 def _pack(rendered: Rendered, data: bytes) -> bytes:
     fields = {
-        "stages": [[each.symbol, each.items, each.cost] for each in rendered.stages],
+        "stages": [astuple(each) for each in rendered.stages],
         "scratch": rendered.scratch,
         "shared": rendered.shared,
         "imports": rendered.imports,

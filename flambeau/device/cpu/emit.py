@@ -392,6 +392,7 @@ class Stage:
     symbol: str
     items: int
     cost: float  # estimated, of all items, in vector instructions
+    pieces: int = 8  # that a thread's range is cut into, at most: some ranges begin with more work
 
 
 @dataclass(frozen=True)

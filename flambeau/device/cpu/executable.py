@@ -27,8 +27,6 @@ WAKE = 30000.0
 PIECE = 200000.0
 """Estimated work of so much is cut off a thread's range at once, for others to take over."""
 
-MOST_PIECES = 8
-
 Errors = dict[int, tuple[str, str, Location | None]]
 
 
@@ -101,7 +99,7 @@ class Segment:
                 after = True
                 flags = worker_ir.PARALLEL * parallel | worker_ir.BARRIER * barrier
                 numbers += [stage.address, stage.items, flags, slots_at, len(slots)]
-                pieces = max(1, min(MOST_PIECES, int(stage.cost / PIECE)))
+                pieces = max(1, min(stage.pieces, int(stage.cost / PIECE)))
                 numbers += [picks_at, len(each.scalars), pieces]
                 self.rows.append(each)
         self.job = self._numbers([self._numbers(numbers), len(self.rows), table, scalars, 0])

@@ -84,7 +84,9 @@ class WinogradRenderer:
         cut, channels = self.cut, self.convolution.channel.extent
         weights = cut.row_panels * cut.rows * channels
         items = cut.row_panels * cut.blocks
-        main = Stage(symbol, items, weights * cut.panels * cut.width * PLACES / 50.0)
+        cost = weights * cut.panels * cut.width * PLACES / 50.0
+        # every range transforms the tiles of its first block
+        main = Stage(symbol, items, cost, min(8, max(1, cut.blocks // 2)))
         if cut.inside:
             return (main,)
         return (Stage(f"{symbol}_weights", cut.row_panels, weights * 4.0), main)
