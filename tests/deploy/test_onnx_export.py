@@ -235,6 +235,7 @@ SIZES = [
     lambda x: x.flip(0)[1:],
     lambda x: x[: x.shape[0] // 2 + 1],
     lambda x: x.chunk(2, 0)[1],
+    lambda x: x[x.shape[0] // 2 :].chunk(2, 0)[0],
     lambda x: x[x.shape[0] :].reshape(-1, 1, 3),
     lambda x: x.expand(4, *x.shape) * torch.ones(x.shape[0], 1),
     lambda x: x.mean(0) + x.var(),

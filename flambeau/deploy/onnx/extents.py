@@ -120,16 +120,16 @@ def explain(wanted: Dim, known: Sequence[Dim]) -> Expression | None:
 
 
 def _quotient(wanted: Dim, known: Sequence[Dim]) -> Quotient | None:
-    """Rounded down or up. None also where several would do: then it is not known which it is."""
-    for base in known:
-        found = [
-            Quotient(base, offset, divisor)
-            for divisor in range(2, 33)
-            for offset in (-1, 0, divisor - 1, divisor)
-            if wanted == apply(lambda n, more=offset, by=divisor: (n + more) // by, base)
-        ]
-        if len(found) == 1:
-            return found[0]
+    """Rounded down or up, with the least divisor. None where several roundings would do."""
+    for divisor in range(2, 33):
+        for base in known:
+            found = [
+                Quotient(base, offset, divisor)
+                for offset in (-1, 0, divisor - 1, divisor)
+                if wanted == apply(lambda n, more=offset, by=divisor: (n + more) // by, base)
+            ]
+            if found:
+                return found[0] if len(found) == 1 else None
     return None
 
 

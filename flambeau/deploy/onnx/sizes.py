@@ -1,7 +1,7 @@
 """Dynamic axes: which axes of the inputs they are, and the sizes at which a model is traced.
 
-Each name is one number that may change. A model with dynamic axes is traced at five sizes of all
-of them together; what it writes must be an expression over the sizes that holds in all five.
+Each name is one number that may change. A model with dynamic axes is traced at six sizes of all
+of them together; what it writes must be an expression over the sizes that holds in all six.
 """
 
 from __future__ import annotations
@@ -17,7 +17,7 @@ from flambeau.tensor.tensor import Tensor
 
 Axes = dict[int, str]
 
-TRACES = 5
+TRACES = 6
 TRIES = 20
 _STEPS = (1, -1, 2, -2, 4, -4, 8, -8, 16, -16, 32, -32, 64, -64)
 
@@ -158,10 +158,10 @@ class Sizes:
         ) from error
 
     def _moved(self, steps: dict[str, int], count: int) -> dict[str, int]:
-        """Sizes number `count`: each name goes its own way, those of one step together."""
+        """Sizes number `count`: ever farther from the example, and each name in its own way."""
         moved = {}
         for place, (name, step) in enumerate(steps.items()):
-            far = count + place * (1 + count % 3)
+            far = count * (count + 1) // 2 + place * (1 + count % 3)
             moved[name] = self.example[name] + step * far
         return moved
 
