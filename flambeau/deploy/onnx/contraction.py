@@ -245,10 +245,6 @@ def scatter_along(w: Writer, s: Step) -> Value | None:
     return w.emit("ScatterElements", [x, index, source], s.dtype, s.shape, axis=axis, **how)
 
 
-def matmul(w: Writer, s: Step) -> Value:
-    return w.emit("MatMul", s.inputs, s.dtype, s.shape)
-
-
 def place(w: Writer, s: Step) -> Value:
     """argmax and argmin: the first of equal ones."""
     axis, keep, smallest = s.attrs

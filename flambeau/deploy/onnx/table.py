@@ -238,7 +238,7 @@ COMPOSITES: dict[Any, Entry] = {
     extremes._amin: Entry(c.reducer("ReduceMin")),
     extremes._place: Entry(c.place, widens="small brain"),
     extremes._value_and_place: Entry(c.value_and_place),
-    _of(matmul_ops._matmul): Entry(c.matmul, widens="small brain"),
+    _of(matmul_ops._matmul): Entry(e.plain("MatMul"), widens="small brain"),
     _of(matmul_ops._linear): Entry(c.linear, widens="brain"),
     _of(conv_ops.convolution): Entry(c.convolution, widens="brain"),
     _of(conv_ops.transposed_convolution): Entry(c.transposed_convolution, widens="brain"),

@@ -249,11 +249,6 @@ class Writer:
         ]
         return self.emit("Expand", [value, self.vector(target)], value.dtype, shape)
 
-    def take(self, value: Value, axis: int, first: int, stop: int) -> Value:
-        """value[…, first:stop, …] along one axis; a large `stop` means the end."""
-        bounds = [self.constant([each]) for each in (first, stop, axis)]
-        return self.emit("Slice", [value, *bounds], value.dtype)
-
     def squeeze(self, value: Value, axes: Sequence[int], shape: Extents | None = None) -> Value:
         return self.emit("Squeeze", [value, self.constant(list(axes))], value.dtype, shape)
 
