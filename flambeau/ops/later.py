@@ -28,19 +28,24 @@ FUNCTIONS |= dict.fromkeys(
         "cholesky_solve",
         "cross",
         "det",
+        "eig",
         "geqrf",
         "inverse",
+        "lstsq",
         "lu",
         "lu_solve",
         "lu_unpack",
+        "matrix_rank",
         "orgqr",
         "ormqr",
         "pca_lowrank",
         "pinverse",
         "qr",
         "slogdet",
+        "solve",
         "svd",
         "svd_lowrank",
+        "symeig",
         "triangular_solve",
         "vander",
     ),
@@ -50,7 +55,7 @@ FUNCTIONS |= {"logdet": _SOLVE, "matrix_exp": _PRODUCTS, "matrix_power": _PRODUC
 METHODS |= {
     name: module
     for name, module in FUNCTIONS.items()
-    if name not in ("lu_unpack", "pca_lowrank", "svd_lowrank", "vander")
+    if name not in ("lu_unpack", "matrix_rank", "pca_lowrank", "svd_lowrank", "vander")
 }
 
 

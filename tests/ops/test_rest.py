@@ -180,3 +180,12 @@ def test_sparse_products_reduced_otherwise() -> None:
         torch.testing.assert_close(found, torch.stack([expected, expected * 0]))
     with pytest.raises(RuntimeError, match="reduce"):
         torch.sparse.mm(left.to_sparse(), right, "prod")
+
+
+@pytest.mark.parametrize("name", ["eig", "lstsq", "matrix_rank", "solve", "symeig"])
+def test_removed_names_say_what_took_their_place(name: str) -> None:
+    with pytest.raises(RuntimeError, match=r"now removed.*torch\.linalg\."):
+        getattr(torch, name)(torch.eye(2))
+    if name != "matrix_rank":
+        with pytest.raises(RuntimeError, match="now removed"):
+            getattr(torch.eye(2), name)()

@@ -8,7 +8,7 @@ from flambeau.ops.axes import axis_of
 from flambeau.ops.linalg import decompose, products
 from flambeau.ops.linalg import solve as systems
 from flambeau.ops.linalg.checks import broadcast_batches
-from flambeau.ops.publish import public
+from flambeau.ops.publish import public, publish
 from flambeau.ops.return_types import named
 from flambeau.tensor.tensor import Tensor
 
@@ -208,3 +208,32 @@ def pca_lowrank(A: Tensor, q: int | None = None, center: bool = True, niter: int
     if center:
         A = A - A.mean(-2, keepdim=True)
     return svd_lowrank(A, count, niter)
+
+
+_REMOVED = {
+    "eig": "torch.linalg.eig, whose results are complex",
+    "lstsq": "torch.linalg.lstsq, which takes (A, B) where this took (B, A)",
+    "matrix_rank": "torch.linalg.matrix_rank, where `symmetric` is `hermitian`",
+    "solve": "torch.linalg.solve, which takes (A, B) where this took (B, A)",
+    "symeig": "torch.linalg.eigh, or torch.linalg.eigvalsh, which read the lower triangle",
+}
+"""Names that PyTorch keeps to say what took their place."""
+
+
+def _removed(name: str, instead: str) -> None:
+    def call(*args: Any, **kwargs: Any) -> Any:
+        raise RuntimeError(
+            "This function was deprecated since version 1.9 and is now removed. Instead of "
+            f"torch.{name} use {instead}."
+        )
+
+    call.__name__ = call.__qualname__ = name
+    call.__doc__ = f"Raises RuntimeError, as in PyTorch: it was removed. Use {instead}."
+    publish(call, name)
+    globals()[name] = call
+    if name != "matrix_rank":
+        setattr(Tensor, name, call)
+
+
+for _name, _instead in _REMOVED.items():
+    _removed(_name, _instead)
