@@ -57,7 +57,11 @@ def uniform_(
 
     def draw() -> Array:
         uniform = uniform_values(count, of, generator).astype(own)
-        return uniform * (own(high) - own(low)) + own(low)
+        span = own(high) - own(low)
+        if own is numpy.float32:  # rounded once, as by a fused multiply and add
+            wide = uniform.astype(numpy.float64) * numpy.float64(span) + numpy.float64(own(low))
+            return wide.astype(own)
+        return uniform * span + own(low)
 
     return _write(self, draw)
 

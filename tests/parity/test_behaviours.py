@@ -510,3 +510,14 @@ def test_behaviour(name: str) -> None:
     function = BEHAVIOURS[name]
     found, expected = (plain(function(library)) for library in (flambeau, torch))
     near(found, expected)
+
+
+def test_initial_weights_are_pytorch_s_to_the_last_bit():
+    made = []
+    for library in (torch, flambeau):
+        library.manual_seed(0)
+        layers = library.nn.Linear(30, 40), library.nn.Conv2d(3, 16, 3), library.nn.GRU(5, 7)
+        values = [each.detach().numpy() for layer in layers for each in layer.parameters()]
+        made.append([*values, library.empty(1000).uniform_(-0.1, 0.3).numpy()])
+    for theirs, ours in zip(*made, strict=True):
+        assert (theirs == ours).all()
