@@ -213,7 +213,8 @@ Variant = tuple[list[Axis], Index]
 def conv_variants(node: Node, indices: Indices) -> list[Variant]:
     """The launches of a CONV: the domain of each, and which elements it computes.
 
-    The order of the axes is group (batch), channels within the group (M), the rest (N).
+    The order of the axes is group (batch), channels within the group (M), the rest (N). Groups of
+    one channel come behind the samples, as they lie in memory.
     """
     geometry = Geometry(*node.attrs)
     grouped = 0 if geometry.mode == "weight" else 1
@@ -231,6 +232,8 @@ def conv_variants(node: Node, indices: Indices) -> list[Variant]:
             axis = Axis(len(range(rest, node.shape[number], stride)))
             index[number] = indices.shift(indices.multiply(indices.axis(axis), stride), rest)
             axes.append(axis)
+        if grouped and inner.extent == 1:
+            axes.insert(0, axes.pop(2))
         if all(each.extent for each in axes):
             variants.append((axes, tuple(index)))
     return variants
