@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import warnings
 from typing import Any
 
 import numpy
@@ -134,7 +135,13 @@ Tensor._cdata = property(id)  # type: ignore[attr-defined]  # a number that is t
 
 @method()
 def share_memory_(self: Tensor) -> Tensor:
-    """The tensor itself: tensors travel between processes by value."""
+    """The tensor itself, with a warning: tensors travel between processes by value."""
+    warnings.warn(
+        "share_memory_() shares nothing here: another process gets a copy, and what it writes is "
+        "not seen by this one. Send results back, through a queue for example.",
+        UserWarning,
+        stacklevel=2,
+    )
     return self
 
 
