@@ -127,6 +127,8 @@ def _markdown(results: Result) -> Iterator[str]:
     yield "relative difference of the first five, from equal parameters."
     yield ""
     yield "![ratios](ratios.png)"
+    yield ""
+    yield "Of groups with many rows the picture shows some, from the least ratio to the greatest."
     for group, title in TITLES.items():
         found = results["groups"].get(group)
         if found is None:
@@ -144,6 +146,10 @@ def _markdown(results: Result) -> Iterator[str]:
         yield "|---" + "|--:" * (len(header(group)) - 1) + "|"
         for row in rows:
             yield "| " + " | ".join(cells(row)) + " |"
+
+
+DRAWN = 30
+"""Bars of a group, at most."""
 
 
 def draw(results: Result, path: Path) -> None:
@@ -181,4 +187,9 @@ def draw(results: Result, path: Path) -> None:
 
 
 def _drawn(rows: Sequence[Result]) -> list[Result]:
-    return [row for row in rows if "ratio_torch" in row]
+    """The rows with a ratio; of many, some from the least to the greatest, evenly apart."""
+    found = [row for row in rows if "ratio_torch" in row]
+    if len(found) <= DRAWN:
+        return found
+    found.sort(key=lambda row: float(row["ratio_torch"]))
+    return [found[round(n * (len(found) - 1) / (DRAWN - 1))] for n in range(DRAWN)]
