@@ -45,7 +45,7 @@ def install() -> None:
     _names_itself(flambeau)
     sys.modules["torch"] = flambeau
     full = f"{SERVED}+flambeau.{version.__version__}"
-    flambeau.__version__ = flambeau.version.__version__ = full  # type: ignore[attr-defined]
+    vars(flambeau)["__version__"] = vars(flambeau.version)["__version__"] = full
 
 
 class _Finder(DistributionFinder):

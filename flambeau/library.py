@@ -98,9 +98,9 @@ def register_autograd(
     class Registered(Function):
         pass
 
-    Registered.backward = staticmethod(backward)  # type: ignore[method-assign]
+    Registered.backward = staticmethod(backward)  # type: ignore[method-assign]  # given at run time
     given = setup_context or (lambda ctx, inputs, output: None)
-    Registered.setup_context = staticmethod(given)  # type: ignore[attr-defined]
+    Registered.setup_context = staticmethod(given)  # type: ignore[attr-defined]  # likewise
     of.gradient = Registered
 
 

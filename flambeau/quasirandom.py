@@ -64,7 +64,7 @@ def _directions(dimension: int, bits: int) -> Any:
 def _of_scipy(dimension: int, bits: int) -> Any:
     """Those of many dimensions, read off scipy's sequence: point 2ᵏ differs from the last by vₖ."""
     try:
-        from scipy.stats import qmc  # type: ignore[import-untyped, unused-ignore]
+        from scipy.stats import qmc  # type: ignore[import-untyped, unused-ignore]  # untyped
     except ImportError:
         raise ImportError(
             f"SobolEngine of {dimension} dimensions takes its direction numbers of scipy, which is "

@@ -49,7 +49,7 @@ def _wrapped(kind):
         model[0] = FullyShardedDataParallel(model[0])
         return FullyShardedDataParallel(model, sharding_strategy=ShardingStrategy.FULL_SHARD)
     if kind == "checkpoint":
-        layers = lambda part: isinstance(part, torch.nn.Linear)  # noqa: E731
+        layers = lambda part: isinstance(part, torch.nn.Linear)  # noqa: E731  # used only here
         wrappers.apply_activation_checkpointing(model, check_fn=layers)
         return wrappers.checkpoint_wrapper(model, wrappers.CheckpointImpl.NO_REENTRANT)
     plan = {"0": ColwiseParallel(), "2": RowwiseParallel()}

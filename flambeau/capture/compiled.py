@@ -70,7 +70,7 @@ class Recordings:
                 self.replayed += 1
                 if number:
                     replays.remove(replay)  # type: ignore[union-attr]  # a list: it has elements
-                    replays.insert(0, replay)  # type: ignore[union-attr]
+                    replays.insert(0, replay)  # type: ignore[union-attr]  # a list, as above
                 return result
         return self._watched(structure, leaves, args, kwargs)
 

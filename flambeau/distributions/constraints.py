@@ -34,11 +34,11 @@ class Dependent(Constraint):
         self._discrete, self._dimensions = is_discrete, event_dim
 
     @property
-    def is_discrete(self) -> bool:  # type: ignore[override]
+    def is_discrete(self) -> bool:  # type: ignore[override]  # computed
         return self._known(self._discrete, "is_discrete")
 
     @property
-    def event_dim(self) -> int:  # type: ignore[override]
+    def event_dim(self) -> int:  # type: ignore[override]  # computed
         return self._known(self._dimensions, "event_dim")
 
     def _known(self, value: Any, name: str) -> Any:
@@ -68,7 +68,7 @@ class dependent_property(property, Dependent):  # noqa: N801  # PyTorch's name
         property.__init__(self, fn)
         Dependent.__init__(self, is_discrete=is_discrete, event_dim=event_dim)
 
-    def __call__(self, fn: Any) -> Any:  # type: ignore[override]
+    def __call__(self, fn: Any) -> Any:  # type: ignore[override]  # narrower than the base's
         """As a decorator with arguments."""
         return dependent_property(fn, is_discrete=self._discrete, event_dim=self._dimensions)
 
@@ -116,14 +116,14 @@ class interval(_Bounded):  # noqa: N801  # PyTorch's names, here and below
         return (self.lower_bound <= value) & (value <= self.upper_bound)
 
 
-class half_open_interval(interval):  # noqa: N801
+class half_open_interval(interval):  # noqa: N801  # PyTorch's name
     """[lower_bound, upper_bound)"""
 
     def check(self, value: Any) -> Any:
         return (self.lower_bound <= value) & (value < self.upper_bound)
 
 
-class integer_interval(interval):  # noqa: N801
+class integer_interval(interval):  # noqa: N801  # PyTorch's name
     """Whole numbers in [lower_bound, upper_bound]."""
 
     is_discrete = True
@@ -132,7 +132,7 @@ class integer_interval(interval):  # noqa: N801
         return (value % 1 == 0) & super().check(value)
 
 
-class greater_than(_Bounded):  # noqa: N801
+class greater_than(_Bounded):  # noqa: N801  # PyTorch's name
     """(lower_bound, ∞]"""
 
     _names = ("lower_bound",)
@@ -142,14 +142,14 @@ class greater_than(_Bounded):  # noqa: N801
         return self.lower_bound < value
 
 
-class greater_than_eq(greater_than):  # noqa: N801
+class greater_than_eq(greater_than):  # noqa: N801  # PyTorch's name
     """[lower_bound, ∞]"""
 
     def check(self, value: Any) -> Any:
         return self.lower_bound <= value
 
 
-class less_than(_Bounded):  # noqa: N801
+class less_than(_Bounded):  # noqa: N801  # PyTorch's name
     """[-∞, upper_bound)"""
 
     _names = ("upper_bound",)
@@ -159,7 +159,7 @@ class less_than(_Bounded):  # noqa: N801
         return value < self.upper_bound
 
 
-class integer_greater_than(greater_than_eq):  # noqa: N801
+class integer_greater_than(greater_than_eq):  # noqa: N801  # PyTorch's name
     """Whole numbers from lower_bound on."""
 
     is_discrete = True
@@ -168,7 +168,7 @@ class integer_greater_than(greater_than_eq):  # noqa: N801
         return (value % 1 == 0) & super().check(value)
 
 
-class multinomial(Constraint):  # noqa: N801
+class multinomial(Constraint):  # noqa: N801  # PyTorch's name
     """Counts ≥ 0 that sum up to at most upper_bound."""
 
     is_discrete = True
@@ -181,7 +181,7 @@ class multinomial(Constraint):  # noqa: N801
         return (value >= 0).all(-1) & (value.sum(-1) <= self.upper_bound)
 
 
-class independent(Constraint):  # noqa: N801
+class independent(Constraint):  # noqa: N801  # PyTorch's name
     """`base_constraint` with some of its batch dimensions counted as event dimensions."""
 
     def __init__(self, base_constraint: Any, reinterpreted_batch_ndims: int) -> None:
@@ -189,11 +189,11 @@ class independent(Constraint):  # noqa: N801
         self.reinterpreted_batch_ndims = reinterpreted_batch_ndims
 
     @property
-    def is_discrete(self) -> bool:  # type: ignore[override]
+    def is_discrete(self) -> bool:  # type: ignore[override]  # computed
         return bool(self.base_constraint.is_discrete)
 
     @property
-    def event_dim(self) -> int:  # type: ignore[override]
+    def event_dim(self) -> int:  # type: ignore[override]  # computed
         return int(self.base_constraint.event_dim + self.reinterpreted_batch_ndims)
 
     def check(self, value: Any) -> Any:
@@ -216,15 +216,15 @@ class _Parts(Constraint):
         self.lengths = [1] * len(self.cseq) if lengths is None else list(lengths)
 
     @property
-    def is_discrete(self) -> bool:  # type: ignore[override]
+    def is_discrete(self) -> bool:  # type: ignore[override]  # computed
         return any(each.is_discrete for each in self.cseq)
 
 
-class cat(_Parts):  # noqa: N801
+class cat(_Parts):  # noqa: N801  # PyTorch's name
     """Constraints for slices of the given lengths."""
 
     @property
-    def event_dim(self) -> int:  # type: ignore[override]
+    def event_dim(self) -> int:  # type: ignore[override]  # computed
         return max(each.event_dim for each in self.cseq)
 
     def check(self, value: Any) -> Any:
@@ -233,11 +233,11 @@ class cat(_Parts):  # noqa: N801
         return concatenated(checks, self.dim)
 
 
-class stack(_Parts):  # noqa: N801
+class stack(_Parts):  # noqa: N801  # PyTorch's name
     """Constraints for each index."""
 
     @property
-    def event_dim(self) -> int:  # type: ignore[override]
+    def event_dim(self) -> int:  # type: ignore[override]  # computed
         most = max(each.event_dim for each in self.cseq)
         return most + 1 if self.dim + most < 0 else most
 
@@ -253,11 +253,11 @@ class MixtureSameFamilyConstraint(Constraint):
         self.base_constraint = base_constraint
 
     @property
-    def is_discrete(self) -> bool:  # type: ignore[override]
+    def is_discrete(self) -> bool:  # type: ignore[override]  # computed
         return bool(self.base_constraint.is_discrete)
 
     @property
-    def event_dim(self) -> int:  # type: ignore[override]
+    def event_dim(self) -> int:  # type: ignore[override]  # computed
         return int(self.base_constraint.event_dim)
 
     def check(self, value: Any) -> Any:

@@ -70,7 +70,7 @@ class TransformedDistribution(Distribution):
         return constraints.independent(last, more) if more > 0 else last
 
     @property
-    def has_rsample(self) -> bool:  # type: ignore[override]
+    def has_rsample(self) -> bool:  # type: ignore[override]  # computed
         return bool(self.base_dist.has_rsample)
 
     def sample(self, sample_shape: Any = ()) -> Any:

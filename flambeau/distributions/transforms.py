@@ -127,7 +127,7 @@ class _Inverse(Transform):
         self._forward = transform
 
     @property
-    def bijective(self) -> bool:  # type: ignore[override]
+    def bijective(self) -> bool:  # type: ignore[override]  # computed
         return bool(self._forward.bijective)
 
     @property
@@ -212,7 +212,7 @@ class ComposeTransform(Transform):
         return _with_dimensions(last, dimensions - last.event_dim)
 
     @property
-    def bijective(self) -> bool:  # type: ignore[override]
+    def bijective(self) -> bool:  # type: ignore[override]  # computed
         return all(part.bijective for part in self.parts)
 
     @property

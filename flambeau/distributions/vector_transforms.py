@@ -43,7 +43,7 @@ class IndependentTransform(Transform):
         return constraints.independent(self.base_transform.codomain, self.reinterpreted_batch_ndims)
 
     @property
-    def bijective(self) -> bool:  # type: ignore[override]
+    def bijective(self) -> bool:  # type: ignore[override]  # computed
         return bool(self.base_transform.bijective)
 
     @property
@@ -291,7 +291,7 @@ class _PartsTransform(Transform):
     dim: int
 
     @property
-    def bijective(self) -> bool:  # type: ignore[override]
+    def bijective(self) -> bool:  # type: ignore[override]  # computed
         return all(each.bijective for each in self.transforms)
 
 

@@ -97,7 +97,7 @@ def _opaque(
         @staticmethod
         def setup_context(ctx: Any, inputs: tuple[Any, ...], output: Any) -> None:
             if of is not None:
-                of.setup_context(ctx, inputs, output)  # type: ignore[attr-defined]
+                of.setup_context(ctx, inputs, output)  # type: ignore[attr-defined]  # it has one
 
         @staticmethod
         def backward(ctx: Any, *gradients: Any) -> Any:

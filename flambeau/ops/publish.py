@@ -130,7 +130,8 @@ def _with_keywords(plain: Callable[..., Any], out: bool) -> Callable[..., Any]:
         result = function(*args, **kwargs)
         return result if target is None else write_out(plain.__name__, target, result)
 
-    call.also_takes = frozenset(renamed) | ({"out"} if out else set())  # type: ignore[attr-defined]
+    also = frozenset(renamed) | ({"out"} if out else set())
+    call.also_takes = also  # type: ignore[attr-defined]  # read by the table of names
     return call
 
 

@@ -247,7 +247,8 @@ def _set_registered(self: Tensor, hooks: Any) -> None:
         register_hook(self, each)
 
 
-Tensor._backward_hooks = property(_registered, _set_registered)  # type: ignore[attr-defined]
+_hooks = property(_registered, _set_registered)
+Tensor._backward_hooks = _hooks  # type: ignore[attr-defined]  # attached from the layer above
 
 
 @method()

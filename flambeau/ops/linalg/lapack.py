@@ -23,14 +23,13 @@ def without_failure(
     try:
         return function(a, *others), info
     except numpy.linalg.LinAlgError:
-        pass
-    result = numpy.full(shape, filler, a.dtype)
-    for place in numpy.ndindex(a.shape[:-2]):
-        try:
-            result[place] = function(a[place], *[each[place] for each in others])
-        except numpy.linalg.LinAlgError:
-            info[place] = max(1, int(first_zero(lu_factors(a[place])[0])))
-    return result, info
+        result = numpy.full(shape, filler, a.dtype)
+        for place in numpy.ndindex(a.shape[:-2]):
+            try:
+                result[place] = function(a[place], *[each[place] for each in others])
+            except numpy.linalg.LinAlgError:
+                info[place] = max(1, int(first_zero(lu_factors(a[place])[0])))
+        return result, info
 
 
 def cholesky_factor(a: Array) -> tuple[Array, Array]:
@@ -39,14 +38,13 @@ def cholesky_factor(a: Array) -> tuple[Array, Array]:
     try:
         return numpy.linalg.cholesky(a), info
     except numpy.linalg.LinAlgError:
-        pass
-    result = numpy.tril(a)
-    for place in numpy.ndindex(a.shape[:-2]):
-        try:
-            result[place] = numpy.linalg.cholesky(a[place])
-        except numpy.linalg.LinAlgError:
-            info[place] = _first_minor(a[place])
-    return result, info
+        result = numpy.tril(a)
+        for place in numpy.ndindex(a.shape[:-2]):
+            try:
+                result[place] = numpy.linalg.cholesky(a[place])
+            except numpy.linalg.LinAlgError:
+                info[place] = _first_minor(a[place])
+        return result, info
 
 
 def _first_minor(a: Array) -> int:
