@@ -101,8 +101,8 @@ def ours(info: Any) -> Callable[..., Any]:
     for part in info.name.split("."):
         found = _found(found, part)
     if isinstance(found, flambeau.dtype):  # torch.cdouble; the entry is the method of that name
-        return _found(flambeau.Tensor, info.name)  # type: ignore[no-any-return]
-    return found  # type: ignore[no-any-return]
+        return _found(flambeau.Tensor, info.name)  # type: ignore[no-any-return]  # by name
+    return found  # type: ignore[no-any-return]  # by name
 
 
 def _found(owner: Any, name: str) -> Any:

@@ -135,7 +135,7 @@ def test_ctc(options: Any, apart: bool) -> None:
     if not apart:
         counts = options["target_lengths"]
         targets = np.concatenate([row[:n] for row, n in zip(targets, counts, strict=True)])
-    call = lambda t, f, x, y: alignments(t, f, x, y, **options)  # noqa: E731
+    call = lambda t, f, x, y: alignments(t, f, x, y, **options)  # noqa: E731  # used only here
     beside(call, real(9, 3, 6), targets)
 
 
