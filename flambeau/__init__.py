@@ -264,10 +264,16 @@ __all__ = sorted(
 )
 
 
+_when_imported: list[Any] = []  # called with each module that is imported late: as_torch.py
+
+
 def __getattr__(name: str) -> Any:
     """What is imported late; for a name that does not exist, an error that says what is near."""
     if name in _MODULES or name in _PRIVATE:
-        return importlib.import_module(f"{__name__}.{name}")
+        module = importlib.import_module(f"{__name__}.{name}")
+        for each in _when_imported:
+            each(module)
+        return module
     if name in _LATER:
         value = getattr(importlib.import_module(_LATER[name]), name)
         globals()[name] = value

@@ -43,6 +43,7 @@ def install() -> None:
         )
     sys.meta_path.insert(0, _Finder())
     _names_itself(flambeau)
+    flambeau._when_imported.append(_names_itself)
     sys.modules["torch"] = flambeau
     full = f"{SERVED}+flambeau.{version.__version__}"
     vars(flambeau)["__version__"] = vars(flambeau.version)["__version__"] = full
@@ -132,7 +133,9 @@ def _missing_module(name: str) -> str:
 
 def _missing_name(module: ModuleType, name: str, frame: FrameType | None) -> str:
     served = "torch" + module.__name__.removeprefix("flambeau")
-    return f"Flambeau has no {served}.{name}{_where(frame)}{_near(name, dir(module))}{_HINT}"
+    why = f" Here {module._ABSENT}." if "_ABSENT" in vars(module) else ""  # such as torch.cuda's
+    near = _near(name, dir(module))
+    return f"Flambeau has no {served}.{name}{_where(frame)}{why}{near}{_HINT}"
 
 
 _HINT = " What there is: python -m flambeau.api"

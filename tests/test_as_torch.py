@@ -39,6 +39,8 @@ def test_every_way_of_importing_gives_the_same_modules() -> None:
         ("from torch.nn import Linea", "ImportError", ["torch.nn.Linea ", "Near: Linear"]),
         ("import torch.nn.modul", "ModuleNotFoundError", ["torch.nn.modul ", "Near: modules"]),
         ("torch.softma", "AttributeError", ["torch.softma ", "Near: softmax"]),
+        ("torch.optim.Adm", "AttributeError", ["torch.optim.Adm ", "Near: Adam"]),
+        ("torch.cuda.zzz", "AttributeError", ["torch.cuda.zzz ", "there is no CUDA"]),
         ("import torch.no_such.thing", "ModuleNotFoundError", ["torch.no_such "]),
     ],
 )
