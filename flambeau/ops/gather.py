@@ -14,7 +14,7 @@ from flambeau.graph.dtype import bool_, int32, int64, uint8
 from flambeau.graph.node import Node, Shape
 from flambeau.ops.axes import axis_of, title
 from flambeau.ops.bounds import check_bounds
-from flambeau.ops.composite import composite
+from flambeau.ops.fused import fused
 from flambeau.ops.places import checked, put_places, wrapped
 from flambeau.ops.promote import number_node
 from flambeau.ops.publish import public
@@ -58,23 +58,25 @@ def _linear(index: Node, shape: Shape, axis: int) -> Node:
     return b.expand(total, index.shape)
 
 
-@composite(saves="1")
-def gather_along(input: Tensor, index: Tensor, axis: int) -> Tensor:
+@fused(saves="1", wide=False)
+def gathered(input: Tensor, index: Tensor, axis: int) -> Tensor:
     """input at index along axis, the other coordinates being the index's own."""
     x, places = input._read(), index._read()
+    _check_shapes(x.shape, axis, places.shape, "input")
     flat = b.reshape(x, (x.type.size,))
     return Tensor._traced(b.gather(flat, _linear(places, x.shape, axis), 0))
 
 
-def _check_gather(input: Tensor, axis: int, index: Tensor, function: str) -> None:
-    shape, places = input._type.shape, index._type.shape
-    if not index._type.size:
-        return
+def gather_along(input: Tensor, index: Tensor, axis: int) -> Tensor:
+    """input at index (int64) along axis, the other coordinates being the index's own."""
+    return record(gathered, (input, index), (axis,))
+
+
+def _check_shapes(shape: Shape, axis: int, places: Shape, name: str) -> None:
+    """Raises RuntimeError where an index of shape `places` does not go with a tensor of `shape`."""
     if max(len(shape), 1) != max(len(places), 1):
         raise RuntimeError(
-            "Index tensor must have the same number of dimensions as input tensor"
-            if function == "gather"
-            else "Index tensor must have the same number of dimensions as self tensor"
+            f"Index tensor must have the same number of dimensions as {name} tensor"
         )
     for place, (extent, wanted) in enumerate(zip(shape, places, strict=False)):
         if place != axis and wanted > extent:
@@ -92,18 +94,17 @@ def gather(input: Tensor, dim: int, index: Tensor, *, sparse_grad: bool = False)
     later.
     """
     places = _index64(index, "gather")
-    axis = axis_of(dim, input.ndim)
-    _check_gather(input, axis, places, "gather")
-    if not places._type.size:
+    shape, of = input._type.shape, places._type
+    axis = axis_of(dim, len(shape))
+    if not of.size:
         some = reshape(input, (-1,))[:1] if input._type.size else input.sum(dtype=input.dtype)
-        return record(op.MATERIALIZE, (expand(some, places._type.shape),))
-    if input.ndim:
-        check_bounds(index, axis, input._type.shape[axis], error=RuntimeError)
-    if not input.ndim:
-        return reshape(gather(reshape(input, (1,)), 0, reshape(places, (-1,))), index._type.shape)
-    if not places.ndim:
+        return record(op.MATERIALIZE, (expand(some, of.shape),))
+    if not shape:
+        return reshape(gather(reshape(input, (1,)), 0, reshape(places, (-1,))), of.shape)
+    if not of.shape:
         return reshape(gather(input, 0, reshape(places, (1,))), ())
-    return gather_along(input, places, axis)
+    check_bounds(index, axis, shape[axis], error=RuntimeError)
+    return record(gathered, (input, places), (axis,))
 
 
 @public()
@@ -128,10 +129,18 @@ def take_along_dim(input: Tensor, indices: Tensor, dim: int | None = None) -> Te
     return gather(expand(input, tuple(wide)), axis, expand(indices, tuple(deep)))
 
 
-@composite(saves="1")
-def scatter_along(input: Tensor, index: Tensor, source: Tensor, axis: int, mode: str) -> Tensor:
+@fused(saves="1", wide=False)
+def scattered(input: Tensor, index: Tensor, source: Tensor, axis: int, mode: str) -> Tensor:
     """input with source written at index along axis: set, add, mul or max."""
     x, places, value = input._read(), index._read(), source._read()
+    _check_shapes(x.shape, axis, places.shape, "self")
+    if len(value.shape) != len(places.shape) or any(
+        wanted > extent for wanted, extent in zip(places.shape, value.shape, strict=True)
+    ):
+        raise RuntimeError(
+            f"Expected index {list(places.shape)} to be no larger than self {list(x.shape)} "
+            f"apart from dimension {axis} and to be no larger size than src {list(value.shape)}"
+        )
     value = b.slice_(value, (0,) * len(places.shape), places.shape)
     return Tensor._traced(b.scatter(x, places, value, axis, mode, along=True))
 
@@ -140,7 +149,7 @@ def _scatter(
     input: Tensor, dim: int, index: Tensor, source: Any, mode: str, function: str = "scatter"
 ) -> Tensor:
     places = _index64(index, function)
-    axis = axis_of(dim, input.ndim)
+    axis = axis_of(dim, len(input._type.shape))
     if not isinstance(source, Tensor):
         number = Tensor._own(derive(op.RESHAPE, (_number(source, input),), ((1,) * places.ndim,)))
         source = expand(number, places._type.shape)
@@ -149,22 +158,11 @@ def _scatter(
     if not places._type.size:
         return record(op.MATERIALIZE, (input,))
     shape = input._type.shape
-    flat = not shape or not places.ndim or not source.ndim
-    if flat:
-        one, two, three = (reshape(each, (-1,)) for each in (input, places, source))
-        return reshape(scatter_along(one, two, three, 0, mode), shape)
-    _check_gather(input, places.ndim and axis, places, function)
-    if source.ndim != places.ndim or any(
-        wanted > extent
-        for wanted, extent in zip(places._type.shape, source._type.shape, strict=True)
-    ):
-        raise RuntimeError(
-            f"Expected index {list(places._type.shape)} to be no larger than self {list(shape)} "
-            f"apart from dimension {axis} and to be no larger size than src "
-            f"{list(source._type.shape)}"
-        )
+    if not shape or not places._type.shape or not source._type.shape:
+        flat = [reshape(each, (-1,)) for each in (input, places, source)]
+        return reshape(record(scattered, flat, (0, mode)), shape)
     check_bounds(index, axis, shape[axis], error=RuntimeError)
-    return scatter_along(input, places, source, axis, mode)
+    return record(scattered, (input, places, source), (axis, mode))
 
 
 def _number(value: Any, like: Tensor) -> Node:
@@ -260,21 +258,22 @@ def _identity(reduce: str, like: Tensor) -> Any:
 
 
 def _vector(index: Tensor, function: str) -> Tensor:
-    if index.ndim > 1:
+    if len(index._type.shape) > 1:
         raise IndexError(f"{function}(): Index is supposed to be a vector")
     if index._type.dtype not in (int32, int64):
         raise RuntimeError(f"{function}(): Expected dtype int32 or int64 for index")
-    return _index64(reshape(index, (-1,)), function)
+    return _index64(index if index._type.shape else reshape(index, (1,)), function)
 
 
 @public()
 def index_select(input: Tensor, dim: int, index: Tensor) -> Tensor:
     """The slices along dim that the vector `index` names, which must not be negative."""
     places = _vector(index, "index_select")
-    if not input.ndim:
+    shape = input._type.shape
+    if not shape:
         return reshape(index_select(reshape(input, (1,)), 0, places), ())
-    axis = axis_of(dim, input.ndim)
-    check_bounds(index, axis, input._type.shape[axis], OUT_OF_RANGE)
+    axis = axis_of(dim, len(shape))
+    check_bounds(index, axis, shape[axis], OUT_OF_RANGE)
     return record(op.GATHER, (input, places), (axis, OUT_OF_RANGE))
 
 
@@ -282,22 +281,22 @@ def _put(
     input: Tensor, dim: int, index: Tensor, source: Tensor, mode: str, function: str
 ) -> Tensor:
     places = _vector(index, function)
-    axis = axis_of(dim, input.ndim)
+    shape, given = input._type.shape, source._type.shape
+    axis = axis_of(dim, len(shape))
     if source._type.dtype is not input._type.dtype:
         raise RuntimeError(
             f"{function}(): self ({title(input)}) and source ({title(source)}) must have the "
             "same scalar type"
         )
-    if not input.ndim:
+    if not shape:
         one = _put(reshape(input, (1,)), 0, places, reshape(source, (-1,)), mode, function)
         return reshape(one, ())
-    if source.ndim != input.ndim or source._type.shape[axis] != places._type.size:
-        given = source._type.shape[axis] if source.ndim > axis else 1
+    if len(given) != len(shape) or given[axis] != places._type.size:
         raise RuntimeError(
             f"{function}(): Number of indices ({places._type.size}) should be equal to "
-            f"source.size(dim): ({given}), for dim: {axis}"
+            f"source.size(dim): ({given[axis] if len(given) > axis else 1}), for dim: {axis}"
         )
-    check_bounds(index, axis, input._type.shape[axis])
+    check_bounds(index, axis, shape[axis])
     return record(op.SCATTER, (input, places, source), (axis, mode))
 
 
@@ -359,8 +358,8 @@ def index_put(
     return put_places(input, advanced, values, "add" if accumulate else "set")
 
 
-@composite(saves="1")
-def take_flat(input: Tensor, index: Tensor) -> Tensor:
+@fused(saves="1", wide=False)
+def _taken(input: Tensor, index: Tensor) -> Tensor:
     """Elements of the flattened input; negative places count from the end."""
     x = input._read()
     flat = b.reshape(x, (x.type.size,))
@@ -371,4 +370,4 @@ def take_flat(input: Tensor, index: Tensor) -> Tensor:
 @public()
 def take(input: Tensor, index: Tensor) -> Tensor:
     """input, flattened, at index."""
-    return take_flat(input, _index64(index, "take"))
+    return record(_taken, (input, _index64(index, "take")))

@@ -7,30 +7,32 @@ others move their dimensions to the front.
 
 from __future__ import annotations
 
+import functools
 import operator
 from typing import Any, NamedTuple
 
 import numpy
 
 from flambeau.graph import op
-from flambeau.graph.dtype import bool_, uint8
+from flambeau.graph.dtype import bool_, int8, int16, int32, int64, uint8
 from flambeau.graph.node import Node, Shape
 from flambeau.ops.axes import title
-from flambeau.ops.places import fits, put_places, take_places
+from flambeau.ops.places import Advanced, fits, put_places, take_places
 from flambeau.ops.promote import number_node
 from flambeau.tensor.attach import method
 from flambeau.tensor.record import copied, derive, record
 from flambeau.tensor.tensor import Tensor
 from flambeau.tensor.view import View
 
-_INTEGERS = frozenset({"int64", "int32", "int16", "int8"})
+_INDICES = frozenset({int64, int32, int16, int8})
+_MASKS = frozenset({bool_, uint8})
 
 
 class Parsed(NamedTuple):
-    """A view, and the tensors that index its dimensions (axis, tensor), if any."""
+    """What basic indexing sees of a tensor, and the tensors that index its dimensions, if any."""
 
-    view: View
-    advanced: tuple[tuple[int, Tensor], ...]
+    seen: Tensor
+    advanced: Advanced
 
 
 # parsing ----------------------------------------------------------------------------------------
@@ -83,7 +85,7 @@ class _Builder:
 
     def tensor_index(self, index: Tensor) -> None:
         at, shape = len(self.result), index._type.shape
-        if index._type.dtype.name not in ("bool", "uint8"):
+        if index._type.dtype not in _MASKS:
             self.advanced.append((at, index))
             self.skip(1)
             return
@@ -136,13 +138,13 @@ def _as_index(builder: _Builder, each: Any) -> Any:
 
 
 def _tensor_part(each: Tensor) -> Any:
-    name = each._type.dtype.name
-    if name not in _INTEGERS and name not in ("bool", "uint8"):
+    dtype = each._type.dtype
+    if dtype not in _INDICES and dtype not in _MASKS:
         raise IndexError("tensors used as indices must be long, int, byte or bool tensors")
     if each._type.shape:
         return each
     value = each.detach()._to_numpy().item()
-    return bool(value) if name in ("bool", "uint8") else value
+    return bool(value) if dtype in _MASKS else value
 
 
 def _array_part(builder: _Builder, each: Any) -> Any:
@@ -172,13 +174,63 @@ def _consumes(part: Any) -> int:
     """How many dimensions a part of an index takes."""
     if part is None or part is Ellipsis or isinstance(part, bool):
         return 0
-    if isinstance(part, Tensor) and part._type.dtype in (bool_, uint8):
+    if isinstance(part, Tensor) and part._type.dtype in _MASKS:
         return part.ndim
     return 1
 
 
 def parse(self: Tensor, index: Any) -> Parsed:
-    """The view and the advanced part of an index. Raises IndexError as PyTorch does."""
+    """The basic and the advanced part of an index. Raises IndexError as PyTorch does."""
+    kind, shape = type(index), self._type.shape
+    if shape and kind is int:
+        return Parsed(_row(self, shape, index), ())
+    if shape and kind is slice and index.step is None:
+        return Parsed(_rows(self, shape, index), ())
+    if shape and isinstance(index, Tensor) and index._type.shape and index._type.dtype in _INDICES:
+        return Parsed(self, ((0, index),))
+    return _parse_any(self, index)
+
+
+def _row(self: Tensor, shape: Shape, index: int) -> Tensor:
+    """self[index], as `_parse_any` gives it, along a shorter way."""
+    extent, rest = shape[0], shape[1:]
+    if not -extent <= index < extent:
+        raise IndexError(f"index {index} is out of bounds for dimension 0 with size {extent}")
+    layout = self._layout()
+    return _cut(self, layout, index + extent if index < 0 else index, 1, rest, layout.strides[1:])
+
+
+def _rows(self: Tensor, shape: Shape, index: slice) -> Tensor:
+    """self[start:stop], likewise."""
+    layout, extent = self._layout(), shape[0]
+    start, stop, _ = index.indices(extent)
+    count = max(stop - start, 0)
+    if count == extent:
+        return self._view_as(layout)
+    first = start if count else min(start, max(extent - 1, 0))
+    return _cut(self, layout, first, count, (count, *shape[1:]), layout.strides)
+
+
+def _cut(
+    self: Tensor, layout: View, start: int, count: int, shape: Shape, strides: Shape
+) -> Tensor:
+    """`count` elements from `start` along the first dimension, which is left out of `shape` where
+    one was asked for by its number."""
+    steps, zeros = _cut_steps(layout.shape[1:], count, shape)
+    starts = (*layout.starts, start, *zeros)
+    offset = layout.offset + start * layout.strides[0]
+    return self._view_as(View((*layout.steps, *steps), starts, shape, strides, offset))
+
+
+@functools.cache
+def _cut_steps(rest: Shape, count: int, shape: Shape) -> tuple[tuple[Any, ...], Shape]:
+    """The steps of such a view, and the starts along the dimensions behind the first."""
+    sizes = (count, *rest)
+    step = ("SLICE", sizes, (1,) * len(sizes))
+    return (step,) if shape == sizes else (step, ("RESHAPE", shape)), (0,) * len(rest)
+
+
+def _parse_any(self: Tensor, index: Any) -> Parsed:
     builder = _Builder(self)
     parts = [_as_index(builder, each) for each in (index if type(index) is tuple else (index,))]
     taken = sum(map(_consumes, parts))
@@ -205,7 +257,7 @@ def parse(self: Tensor, index: Any) -> Parsed:
         else:
             builder.tensor_index(part)
     builder.skip(rank - builder.axis)
-    return Parsed(builder.view(), tuple(builder.advanced))
+    return Parsed(self._view_as(builder.view()), builder.advanced)
 
 
 # reading and writing ----------------------------------------------------------------------------
@@ -214,23 +266,21 @@ def parse(self: Tensor, index: Any) -> Parsed:
 @method("__getitem__")
 def getitem(self: Tensor, index: Any) -> Tensor:
     """self[index]: a view for numbers, slices, None and …; a copy for tensors, lists and masks."""
-    view, advanced = parse(self, index)
-    seen = self._view_as(view)
+    seen, advanced = parse(self, index)
     return take_places(seen, advanced) if advanced else seen
 
 
 @method("__setitem__")
 def setitem(self: Tensor, index: Any, value: Any) -> None:
     """self[index] = value; `value` is broadcast."""
-    view, advanced = parse(self, index)
-    seen = self._view_as(view)
+    seen, advanced = parse(self, index)
     if not advanced:
         assign(seen, value)
         return
     if len(advanced) == 1 and _assign_mask(seen, *advanced[0], value):
         return
-    new = _value_tensor(seen, value)
-    if new._type.dtype is not seen._type.dtype:
+    new = _value(seen, value)
+    if new.type.dtype is not seen._type.dtype:
         raise RuntimeError(
             "Index put requires the source and destination dtypes match, got "
             f"{title(seen)} for the destination and {title(new)} for the source."
@@ -274,13 +324,10 @@ def _converted(value: Tensor, like: Tensor) -> Node:
     return derive(op.CAST, (node,), (wanted,)) if node.dtype is not wanted else node
 
 
-def _value_tensor(self: Tensor, value: Any) -> Tensor:
+def _value(self: Tensor, value: Any) -> Node:
     if isinstance(value, Tensor):
-        node = _on_device(value._read(), self)
-        return Tensor._own(node) if node is not value._storage.node else value
-    made = _number(self, value)
-    made.device = self._storage.node.device
-    return Tensor._own(made)
+        return _on_device(value._read(), self)
+    return _number(self, value)
 
 
 def _number(self: Tensor, value: Any) -> Node:

@@ -1,4 +1,8 @@
-"""Advanced indices as one linear index into merged dimensions, for gathering and scattering."""
+"""Advanced indices as one linear index into merged dimensions, for gathering and scattering.
+
+Reading and writing record one Node each, on the index tensors as they were given: what shapes say
+about them is worked out once for each signature, where the Node is expanded.
+"""
 
 from __future__ import annotations
 
@@ -7,17 +11,60 @@ from collections.abc import Sequence
 from typing import Any, NamedTuple
 
 from flambeau.graph import build as b
-from flambeau.graph import op
 from flambeau.graph.dtype import bool_, int64, uint8
 from flambeau.graph.node import Node, Shape
 from flambeau.graph.shapes import broadcast
+from flambeau.kernel.ir import MAXIMUM_RANK
 from flambeau.ops.bounds import check_bounds
-from flambeau.ops.composite import composite
-from flambeau.tensor.record import copied, derive, record
+from flambeau.ops.fused import fused
+from flambeau.tensor.record import copied, record
 from flambeau.tensor.tensor import Tensor
 
+Advanced = Sequence[tuple[int, Tensor]]
+"""Index tensors, each with the dimension that it indexes (a mask: the first of its dimensions)."""
 
-class Places(NamedTuple):
+
+# what is known at the call ----------------------------------------------------------------------
+
+
+def take_places(input: Tensor, advanced: Advanced) -> Tensor:
+    """The advanced part of reading."""
+    indices, axes = _known(input, advanced)
+    return record(_index, (input, *indices), (axes,))
+
+
+def put_places(input: Tensor, advanced: Advanced, value: Tensor | Node, mode: str) -> Tensor:
+    """`input` with `value` (of its dtype) written at the advanced indices; a new tensor."""
+    indices, axes = _known(input, advanced)
+    return record(_index_put, (input, value, *indices), (axes, mode))
+
+
+def _known(input: Tensor, advanced: Advanced) -> tuple[list[Tensor], Shape]:
+    """The integer indices, on the device of `input`, and their dimensions; bounds are checked."""
+    shape, device = input._type.shape, input._storage.node.device
+    axes: list[int] = []
+    indices: list[Tensor] = []
+    for axis, index in advanced:
+        if index._type.dtype in _MASKS:
+            found = index.detach()._to_numpy().nonzero()
+            axes.extend(range(axis, axis + index.ndim))
+            indices.extend([Tensor._from_numpy(each, device, copy=False) for each in found])
+            continue
+        check_bounds(index, axis, shape[axis], least=-shape[axis])
+        if index._storage.node.device != device:
+            index = Tensor._own(copied(index._read(), device))
+        axes.append(axis)
+        indices.append(index)
+    return indices, tuple(axes)
+
+
+_MASKS = frozenset({bool_, uint8})
+
+
+# what shapes say --------------------------------------------------------------------------------
+
+
+class _Places(NamedTuple):
     """Where advanced indices point, as one index into merged dimensions.
 
     `order` permutes the indexed dimensions next to each other, `first` is the first of them then
@@ -29,49 +76,42 @@ class Places(NamedTuple):
     first: int
     number: int
     extent: int
-    linear: Tensor
+    linear: Node
+
+    def merged(self, x: Node) -> Node:
+        x = b.permute(x, self.order)
+        lead, behind = x.shape[: self.first], x.shape[self.first + self.number :]
+        return b.reshape(x, (*lead, self.extent, *behind))
 
 
-def places_of(shape: Shape, advanced: Sequence[tuple[int, Tensor]], device: str) -> Places:
-    """One linear index for all advanced indices of a tensor of `shape`."""
-    axes: list[int] = []
-    indices: list[Tensor] = []
-    for axis, index in advanced:
-        if index._type.dtype in (bool_, uint8):
-            found = index.detach()._to_numpy().nonzero()
-            axes.extend(range(axis, axis + index.ndim))
-            indices.extend([Tensor._from_numpy(each, device, copy=False) for each in found])
-        else:
-            check_bounds(index, axis, shape[axis], least=-shape[axis])
-            axes.append(axis)
-            indices.append(index)
-    nodes = [_moved(each._read(), device) for each in indices]
+def _places_of(shape: Shape, indices: Sequence[Node], axes: Shape) -> _Places:
+    """Raises IndexError where the indices do not broadcast together."""
     try:
-        broadcast(*[each.shape for each in nodes])
+        broadcast(*[each.shape for each in indices])
     except RuntimeError:
         raise IndexError(
             "shape mismatch: indexing tensors could not be broadcast together with shapes "
-            + ", ".join(str(list(each.shape)) for each in nodes)
+            + ", ".join(str(list(each.shape)) for each in indices)
         ) from None
-    adjacent = axes == list(range(axes[0], axes[0] + len(axes)))
+    adjacent = axes == tuple(range(axes[0], axes[0] + len(axes)))
     first = axes[0] if adjacent else 0
     rest = [axis for axis in range(len(shape)) if axis not in axes]
     order = (*rest[:first], *axes, *rest[first:])
     extents = tuple([shape[axis] for axis in axes])
-    linear = _linear(nodes, tuple(axes), extents)
-    return Places(order, first, len(axes), math.prod(extents), linear)
+    linear = _linear([b.cast(each, int64) for each in indices], axes, extents)
+    return _Places(order, first, len(axes), math.prod(extents), linear)
 
 
-def _moved(node: Node, device: str) -> Node:
-    """An index as int64 on the device of what it indexes."""
-    if node.device is not None and node.device != device:
-        node = copied(node, device)
-    return derive(op.CAST, (node,), (int64,)) if node.dtype is not int64 else node
-
-
-def _linear(nodes: Sequence[Node], axes: Shape, extents: Shape) -> Tensor:
-    tensors: Any = [Tensor._own(each) for each in nodes]
-    return linear_index(tensors, axes, extents)
+def _linear(indices: Sequence[Node], axes: Shape, extents: Shape) -> Node:
+    """Indices of several dimensions as one index of these dimensions merged."""
+    if len(indices) == 1:
+        return wrapped(indices[0], extents[0])
+    total: Node | None = None
+    for index, axis, extent in zip(indices, axes, extents, strict=True):
+        place = checked(wrapped(index, extent), axis, extent)
+        total = place if total is None else b.add(b.mul(total, b.constant(extent, int64)), place)
+    assert total is not None
+    return total
 
 
 def wrapped(index: Node, extent: int) -> Node:
@@ -92,88 +132,41 @@ def checked(index: Node, axis: int, extent: int, message: str | None = None) -> 
     return b.reshape(found, index.shape)
 
 
-@composite(saves="")
-def linear_index(indices: list[Tensor], axes: Shape, extents: Shape) -> Tensor:
-    """Indices of several dimensions as one index of these dimensions merged."""
-    if len(indices) == 1:
-        return Tensor._traced(wrapped(indices[0]._read(), extents[0]))
-    total: Node | None = None
-    for index, axis, extent in zip(indices, axes, extents, strict=True):
-        place = checked(wrapped(index._read(), extent), axis, extent)
-        total = place if total is None else b.add(b.mul(total, b.constant(extent, int64)), place)
-    assert total is not None
-    return Tensor._traced(total)
+def _from_input(first: int) -> str:
+    """What is saved where all inputs from `first` on are indices."""
+    return ",".join(str(number) for number in range(first, first + MAXIMUM_RANK))
 
 
-def _merged(x: Node, places: Shape, first: int, count: int, extent: int) -> Node:
-    x = b.permute(x, places)
-    return b.reshape(x, (*x.shape[:first], extent, *x.shape[first + count :]))
-
-
-@composite(saves="1")
-def index(input: Tensor, linear: Tensor, order: Shape, first: int, count: int) -> Tensor:
-    """Elements at `linear` of the merged dimensions: see Places."""
+@fused(saves=_from_input(1), wide=False)
+def _index(input: Tensor, *rest: Any) -> Tensor:
+    """input at indices of some of its dimensions; `rest` is the indices, and which dimensions."""
+    *indices, axes = rest
     x = input._read()
-    extent = math.prod([x.shape[axis] for axis in order[first : first + count]])
-    merged = _merged(x, order, first, count, extent)
-    return Tensor._traced(b.gather(merged, linear._read(), first))
+    at = _places_of(x.shape, [each._read() for each in indices], axes)
+    return Tensor._traced(b.gather(at.merged(x), at.linear, at.first))
 
 
-@composite(saves="1")
-def index_put(
-    input: Tensor,
-    linear: Tensor,
-    value: Tensor,
-    order: Shape,
-    first: int,
-    count: int,
-    mode: str,
-) -> Tensor:
-    """`input` with `value` written at `linear` of the merged dimensions: see Places."""
-    x, places = input._read(), linear._read()
-    extent = math.prod([x.shape[axis] for axis in order[first : first + count]])
-    merged = _merged(x, order, first, count, extent)
-    target = (*merged.shape[:first], *places.shape, *merged.shape[first + 1 :])
-    written = b.scatter(merged, places, b.expand(value._read(), target), first, mode)
-    ordered = tuple([x.shape[axis] for axis in order])
-    inverse = tuple([order.index(axis) for axis in range(len(order))])
-    return Tensor._traced(b.permute(b.reshape(written, ordered), inverse))
-
-
-def take_places(input: Tensor, advanced: Sequence[tuple[int, Tensor]]) -> Tensor:
-    """The advanced part of reading."""
-    device = input._storage.node.device
-    at = places_of(input._type.shape, advanced, device)
-    return index(input, at.linear, at.order, at.first, at.number)
-
-
-def _result_shape(shape: Shape, at: Places) -> Shape:
-    ordered = [shape[axis] for axis in at.order]
-    return (
-        *ordered[: at.first],
-        *at.linear._type.shape,
-        *ordered[at.first + at.number :],
-    )
-
-
-def put_places(
-    input: Tensor, advanced: Sequence[tuple[int, Tensor]], value: Tensor, mode: str
-) -> Tensor:
-    """`input` with `value` (of its dtype) written at the advanced indices; a new tensor."""
-    device = input._storage.node.device
-    at = places_of(input._type.shape, advanced, device)
-    wanted = _result_shape(input._type.shape, at)
-    shape = value._type.shape
-    while len(shape) > len(wanted) and shape[0] == 1:
+@fused(saves=_from_input(2), wide=False)
+def _index_put(input: Tensor, value: Tensor, *rest: Any) -> Tensor:
+    """input with `value` written at indices; `rest` is as for _index, and the scatter's mode."""
+    *indices, axes, mode = rest
+    x, new = input._read(), value._read()
+    at = _places_of(x.shape, [each._read() for each in indices], axes)
+    merged = at.merged(x)
+    target = (*merged.shape[: at.first], *at.linear.shape, *merged.shape[at.first + 1 :])
+    shape = new.shape
+    while len(shape) > len(target) and shape[0] == 1:
         shape = shape[1:]
-    if not fits(shape, wanted):
+    if not fits(shape, target):
         raise RuntimeError(
-            f"shape mismatch: value tensor of shape {list(value._type.shape)} cannot be broadcast "
-            f"to indexing result of shape {list(wanted)}"
+            f"shape mismatch: value tensor of shape {list(new.shape)} cannot be broadcast "
+            f"to indexing result of shape {list(target)}"
         )
-    if shape != value._type.shape:
-        value = record(op.RESHAPE, (value,), (shape,))
-    return index_put(input, at.linear, value, at.order, at.first, at.number, mode)
+    spread = b.expand(b.reshape(new, shape), target)
+    written = b.scatter(merged, at.linear, spread, at.first, mode)
+    ordered = tuple([x.shape[axis] for axis in at.order])
+    inverse = tuple([at.order.index(axis) for axis in range(len(at.order))])
+    return Tensor._traced(b.permute(b.reshape(written, ordered), inverse))
 
 
 def fits(shape: Shape, wanted: Shape) -> bool:

@@ -7,6 +7,8 @@ from typing import Any
 
 import numpy as np
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 import flambeau as torch
 from flambeau.graph import numpy_reference as reference
@@ -214,3 +216,65 @@ def test_elements_are_scattered_in_order(
     if found is None:
         found = start.scatter_reduce(*given, "sum" if mode == "add" else "amax")
     np.testing.assert_array_equal(found.cpu().numpy(), expected)
+
+
+@pytest.mark.parametrize(
+    "indexed",
+    [
+        lambda x, i, v: x[i],
+        lambda x, i, v: x[:, i],
+        lambda x, i, v: x[i, i],
+        lambda x, i, v: x.index_put((i,), v),
+        lambda x, i, v: x.index_put((i, i), v[0], accumulate=True),
+        lambda x, i, v: x.index_select(0, i),
+        lambda x, i, v: x.index_add(0, i, v),
+        lambda x, i, v: x.gather(1, i[:, None]),
+        lambda x, i, v: x.scatter_add(1, i[:, None], v),
+        lambda x, i, v: x.take(i),
+    ],
+)
+def test_indexing_records_one_node(indexed: Any) -> None:
+    x, i, v = torch.tensor(X[0, :, :3]), torch.tensor([2, 0, 2]), torch.ones(3, 3)
+    flush.flush()
+    made = indexed(x, i, v)._read()
+    assert made.buffer is None
+    movements = {"RESHAPE", "SLICE"}
+    for each in made.inputs:
+        while each.buffer is None and each.op.name in movements:  # a view's
+            (each,) = each.inputs
+        assert each.buffer is not None
+
+
+def test_an_index_that_changes_before_backward_is_an_error() -> None:
+    x, i = torch.ones(3, requires_grad=True), torch.tensor([2, 0])
+    for made in (x[i], x.index_put((i,), torch.zeros(2)), x.gather(0, i)):
+        i += 0
+        with pytest.raises(RuntimeError, match="modified by an inplace operation"):
+            made.sum().backward()
+
+
+@given(
+    st.lists(
+        st.one_of(
+            st.integers(-3, 2),
+            st.slices(3),
+        ),
+        max_size=3,
+    )
+)
+def test_the_short_way_of_an_index_is_the_long_one(parts: list[Any]) -> None:
+    short = long = torch.tensor(X.repeat(2, 0)[:, :3, :3].transpose(2, 0, 1).copy())
+    for part in parts:
+        if not short.ndim or (isinstance(part, slice) and (part.step or 1) < 0):
+            return
+        if isinstance(part, int) and not -short.shape[0] <= part < short.shape[0]:
+            with pytest.raises(IndexError):
+                short[part]
+            return
+        short, long = short[part], long[part, ...]
+        ours, theirs = short._view, long._view
+        assert ours is not None
+        assert theirs is not None
+        for fact in ("steps", "starts", "shape", "strides", "offset"):
+            assert getattr(ours, fact) == getattr(theirs, fact), fact
+    np.testing.assert_array_equal(short.numpy(), long.numpy())

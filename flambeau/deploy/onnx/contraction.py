@@ -239,7 +239,8 @@ def linear(w: Writer, s: Step) -> Value:
 
 
 def scatter_along(w: Writer, s: Step) -> Value | None:
-    x, index, source, axis, mode = s.arguments()
+    x, index, source = s.inputs
+    axis, mode = s.attrs
     how = reduction(w, s, mode)
     source = sliced(w, source, (0,) * index.rank, index.shape, (1,) * index.rank)
     return w.emit("ScatterElements", [x, index, source], s.dtype, s.shape, axis=axis, **how)

@@ -252,7 +252,8 @@ def _viewed(w: Writer, s: Step, shape: Extents, size: Extent) -> Value:
 
 
 def gather_along(w: Writer, s: Step) -> Value:
-    x, index, axis = s.arguments()
+    x, index = s.inputs
+    (axis,) = s.attrs
     return w.emit("GatherElements", [x, index], s.dtype, s.shape, axis=axis)
 
 

@@ -12,7 +12,7 @@ from flambeau.graph.dtype import DType, float32, float64, int32, int64
 from flambeau.ops.axes import axis_of, integers, title, varargs
 from flambeau.ops.convert import instead_of
 from flambeau.ops.creation import device_like, zeros
-from flambeau.ops.gather import scatter_reduce, take_flat
+from flambeau.ops.gather import scatter_reduce, take
 from flambeau.ops.host import differentiable, host_function
 from flambeau.ops.parts import tensor_split
 from flambeau.ops.places import put_places
@@ -74,7 +74,7 @@ def as_strided(input: Tensor, size: Any, stride: Any, storage_offset: int | None
         return flat.narrow(0, start, math.prod(extents)).view(extents)
     if 0 in extents:
         return input.new_empty(extents)
-    return take_flat(flat, _places(extents, steps, start, input))
+    return take(flat, _places(extents, steps, start, input))
 
 
 @public(out=False)
