@@ -75,9 +75,7 @@ def gather_along(input: Tensor, index: Tensor, axis: int) -> Tensor:
 def _check_shapes(shape: Shape, axis: int, places: Shape, name: str) -> None:
     """Raises RuntimeError where an index of shape `places` does not go with a tensor of `shape`."""
     if max(len(shape), 1) != max(len(places), 1):
-        raise RuntimeError(
-            f"Index tensor must have the same number of dimensions as {name} tensor"
-        )
+        raise RuntimeError(f"Index tensor must have the same number of dimensions as {name} tensor")
     for place, (extent, wanted) in enumerate(zip(shape, places, strict=False)):
         if place != axis and wanted > extent:
             raise RuntimeError(
