@@ -186,6 +186,11 @@ CONVOLUTIONS = [
     ((3, 8, 16, 16), (24, 8, 2, 2), (2, 2), ((0, 0), (0, 0)), (1, 1), 1),
     ((3, 8, 12, 16), (24, 8, 5, 5), (1, 1), ((0, 0), (0, 0)), (1, 1), 1),
     ((2, 16, 14, 14), (32, 16, 1, 1), (1, 1), ((0, 0), (0, 0)), (1, 1), 1),
+    ((6, 20, 14, 14), (24, 20, 1, 1), (2, 2), ((0, 0), (0, 0)), (1, 1), 1),
+    ((9, 20, 13, 13), (24, 20, 3, 3), (2, 2), ((1, 1), (1, 1)), (1, 1), 1),
+    ((5, 12, 19, 23), (20, 12, 3, 3), (3, 4), ((1, 0), (2, 1)), (1, 1), 1),
+    ((4, 24, 11, 18), (20, 12, 3, 2), (1, 2), ((2, 2), (1, 0)), (2, 3), 2),
+    ((3, 16, 6, 66), (20, 16, 2, 2), (2, 2), ((0, 0), (1, 1)), (1, 1), 1),
     ((3, 5, 100), (7, 5, 4), (2,), ((3, 3),), (1,), 1),
     ((1, 2, 6, 7, 8), (4, 2, 2, 3, 2), (1, 2, 1), ((1, 1), (0, 0), (1, 0)), (1, 1, 1), 1),
 ]
@@ -211,6 +216,17 @@ def test_convolutions(device: Any, case: Any, mode: str) -> None:
         got = run_graph(device, result, nodes, arrays)
         scale = np.abs(expected).max()
         np.testing.assert_allclose(got, expected, rtol=tolerance, atol=tolerance * scale)
+
+
+def test_short_rows_are_packed_run_by_run() -> None:
+    x, w = (placeholder(tensor_type(each, f32)) for each in ((8, 32, 14, 14), (64, 32, 3, 3)))
+    y = build.conv("forward", x, w, (2, 2), ((1, 1), (1, 1)), (1, 1), 1, ())
+    (launch,) = build_plan(Graph((x, w), (y,))).launches
+    assert isinstance(launch, Launch)
+    contraction = contraction_of(launch.kernel)
+    assert contraction is not None
+    found = tiling(contraction, Values(Emitter(True), launch.kernel), TARGETS["avx512"])
+    assert found is not None and found.columns.pieces == 8 and found.columns.width == 32
 
 
 TARGETS = {

@@ -417,36 +417,26 @@ class ContractionRenderer:
         """Step by step of k, with a segment's rows or columns in lanes."""
         emitter = self.emitter
         loop = emitter.open_loop(0, panels.segments_of(panel))
-        for number in range(panels.pieces):
-            with panels.piece(panel, number) as piece:
-                lanes = panels.open_lanes(panel, loop.index, piece=piece)
-                mask = piece.mask if piece and piece.number else None
-                self._pack_segment(panels, loop.index, place, (lanes, mask), (low, high))
-                emitter.pop()
-                emitter.pop()
+        with panels.piece(panel) as piece:
+            lanes = panels.open_lanes(panel, loop.index, piece=piece)
+            at = emitter.times(loop.index, panels.side.segment)
+            spot = emitter.element(self.tiling.kind, place, piece.position if piece else at)
+            self._pack_segment(panels, spot, lanes, piece, (low, high))
+            emitter.pop()
+            emitter.pop()
         emitter.close_loop(loop)
 
     def _pack_segment(
-        self,
-        panels: Panels,
-        number: str,
-        place: str,
-        stored: tuple[int, str | None],
-        ends: tuple[Int, Int],
+        self, panels: Panels, spot: str, lanes: int, piece: Piece | None, ends: tuple[Int, Int]
     ) -> None:
-        """`stored`: how many lanes, and the mask of those that are written, if not all."""
         emitter, side = self.emitter, panels.side
-        lanes, mask = stored
-        spot = place
-        if side.per_panel > 1:
-            at = emitter.times(number, side.segment)
-            spot = emitter.element(self.tiling.kind, place, at)
+        mask = piece.mask if piece else None
 
         def body(position: str, _: int) -> None:
             name = emitter.spread(self.values.value(side.value), lanes)
             self._put(name, lanes, spot, emitter.times(position, side.width), mask)
 
-        if lanes == side.segment:
+        if piece or lanes == side.segment:
             numbers = self._edges_first(side.value)
         else:  # lanes past the panel are stored over the next step, which must come later
             numbers = list(range(self.tiling.split, len(self.contraction.k)))
@@ -620,9 +610,8 @@ class ContractionRenderer:
     def _epilogue(self, tile: str, row_panel: str, column_panel: str) -> None:
         """The kernel's other statements on a tile: row by row, with the columns in lanes."""
         segments = self.emitter.open_loop(0, self.columns.segments_of(column_panel))
-        for number in range(self.columns.pieces):
-            with self.columns.piece(column_panel, number) as piece:
-                self._epilogue_of(tile, row_panel, (column_panel, segments.index), piece)
+        with self.columns.piece(column_panel) as piece:
+            self._epilogue_of(tile, row_panel, (column_panel, segments.index), piece)
         self.emitter.close_loop(segments)
 
     def _epilogue_of(
@@ -634,7 +623,8 @@ class ContractionRenderer:
         loop = emitter.open_loop(0, self.rows.count(row_panel))
         self.rows.bind_one(row_panel, loop.index)
         at = self.emitter.times(loop.index, self.stride)
-        at = self.emitter.plus(at, self.emitter.times(segment[1], side.segment))
+        past = piece.position if piece else emitter.times(segment[1], side.segment)
+        at = emitter.plus(at, past)
         place = emitter.element(t.kind, tile, at)
         whole = f"<{lanes} x {t.kind}>"
         total = emitter.let(f"load {whole}, ptr {place}, align {t.itemsize}")

@@ -7,7 +7,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 
 from flambeau.device.cpu.choose import Run, bind_run, factor
-from flambeau.device.cpu.emit import INDEX, Emitter, Operand
+from flambeau.device.cpu.emit import INDEX, Emitter, Operand, vector_literal
 from flambeau.device.cpu.tiling import Side
 from flambeau.device.cpu.values import Values
 from flambeau.kernel.ir import Axis
@@ -17,13 +17,11 @@ Int = str | int
 
 @dataclass(frozen=True)
 class Piece:
-    """A run of the last axis within a segment: its lanes; the segment's first place, and how many
-    of its lanes the first piece may have."""
+    """What a panel has of one run of the last axis, in lanes."""
 
-    number: int
-    outer: str
-    start: str
-    count: str
+    outer: str  # the run's point of the other axes
+    start: str  # the first place of the last axis
+    position: str  # where that lies in the panel
     mask: str
 
 
@@ -36,7 +34,6 @@ class Panels:
         self.side = side
         self.step = self._step(k)
         self.side_by_side = self._side_by_side()
-        self.pieces = 2 if side.pieces else 1
 
     def _step(self, k: Axis) -> int | None:
         """How far the elements of a panel lie apart, where they are loaded as they are, at equal
@@ -71,20 +68,19 @@ class Panels:
     def open_lanes(
         self, panel: str, number: str, masked: bool = False, piece: Piece | None = None
     ) -> int:
-        """Open two scopes for a segment with its elements in lanes; returns how many lanes.
+        """Open two scopes for a segment, or a piece, with its elements in lanes; returns how many
+        lanes.
 
         Where elements are missing, lanes are masked, or (segments through several axes, unless
-        `masked`) hold the last element again. Of a piece, the lanes of the other are masked, too.
+        `masked`) hold the last element again.
         """
         side, emitter = self.side, self.emitter
         emitter.push()
         if piece is not None:
-            self.values.decode(side.axes[:-1], emitter.plus(piece.outer, piece.number))
-            run = Run(side.axes[-1:], side.segment, side.segment)
-            emitter.push(side.segment, piece.mask)
-            start = piece.start if piece.number == 0 else emitter.minus("0", piece.count)
-            bind_run(self.values, run, start)
-            return side.segment
+            self.values.decode(side.axes[:-1], piece.outer)
+            emitter.push(side.pieces, piece.mask)
+            bind_run(self.values, Run(side.axes[-1:], side.pieces, side.pieces), piece.start)
+            return side.pieces
         start = self._open_segment(
             self.emitter.plus(self.emitter.times(panel, side.per_panel), number)
         )
@@ -104,34 +100,30 @@ class Panels:
         return lanes
 
     @contextmanager
-    def piece(self, panel: str, number: int) -> Iterator[Piece | None]:
-        """Code for one of a panel's `pieces`, which runs where the panel has it; None where panels
-        are not in pieces."""
+    def piece(self, panel: str) -> Iterator[Piece | None]:
+        """Code for each of a panel's pieces; None where panels are not in pieces."""
         side, emitter = self.side, self.emitter
-        if self.pieces == 1:
+        if not side.pieces:
             yield None
             return
         place = emitter.times(panel, side.width)
         extent = side.axes[-1].extent
-        start = emitter.let(f"urem i64 {place}, {extent}")
-        outer = emitter.let(f"udiv i64 {place}, {extent}")
-        count = emitter.minus(str(extent), start)
-        end = emitter.least(emitter.minus(side.length, place), side.width)
-        lanes, kind = side.segment, f"<{side.segment} x i32>"
-        numbers = ", ".join(f"i32 {lane}" for lane in range(lanes))
-        limits = [
-            emitter.splat("i32", emitter.let(f"trunc i64 {each} to i32"), lanes)
-            for each in (emitter.least(count, end) if number == 0 else count, end)
-        ]
-        first = emitter.let(f"icmp slt {kind} <{numbers}>, {limits[0]}")
-        if number == 0:
-            yield Piece(0, outer, start, count, first)
-            return
-        inside = emitter.let(f"icmp slt {kind} <{numbers}>, {limits[1]}")
-        bools = f"<{lanes} x i1>"
-        mask = emitter.let(f"select {bools} {first}, {bools} zeroinitializer, {bools} {inside}")
-        with emitter.branch(emitter.let(f"icmp slt i64 {count}, {end}")):
-            yield Piece(1, outer, start, count, mask)
+        first, outer = emitter.part(place, extent), emitter.rest(place, extent)
+        end = str(side.width)
+        if side.length % side.width:
+            end = emitter.least(emitter.minus(str(side.length), place), side.width)
+        runs = emitter.rest(emitter.plus(emitter.plus(first, end), extent - 1), extent)
+        loop = emitter.open_loop("0", runs)
+        begins = emitter.let(f"icmp eq i64 {loop.index}, 0")
+        start = emitter.let(f"select i1 {begins}, i64 {first}, i64 0")
+        past = emitter.minus(emitter.times(loop.index, extent), first)
+        position = emitter.call("llvm.smax.i64", "i64", [("i64", past), ("i64", "0")])
+        count = emitter.least(emitter.minus(str(extent), start), emitter.minus(end, position))
+        kind, numbers = f"<{side.pieces} x i32>", range(side.pieces)
+        most = emitter.splat("i32", emitter.let(f"trunc i64 {count} to i32"), side.pieces)
+        mask = emitter.let(f"icmp slt {kind} {vector_literal('i32', numbers)}, {most}")
+        yield Piece(emitter.plus(outer, loop.index), start, position, mask)
+        emitter.close_loop(loop)
 
     def _open_segment(self, number: str) -> str:
         """Bind what a segment's elements have in common; returns where it starts in its run."""

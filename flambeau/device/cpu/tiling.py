@@ -23,6 +23,9 @@ Operand = tuple[Value, tuple[Axis, ...]]
 AREA = 40000
 """Elements of the result that one work item computes, at most."""
 
+SHORT = 4
+"""Shorter runs are loaded element by element."""
+
 SMALL = 4096
 """Products of fewer multiplications are left to the plain loops."""
 
@@ -49,7 +52,7 @@ class Side:
     block: int  # panels in a work item
     effort: float = 0.0  # cycles to pack one element, where that is known
     lined: bool = False  # along_k, and all steps of a block of k lie side by side
-    pieces: bool = False  # a segment through all axes is at most two runs of the last one
+    pieces: int = 0  # lanes of a run of the last axis, where segments through all axes are made so
 
     @property
     def per_run(self) -> int:
@@ -225,7 +228,7 @@ def _packing(side: Side) -> float:
         return 0.5
     if side.run:
         return 0.2 + 0.5 / min(side.segment, 16)
-    return 0.35 if side.pieces else 1.4
+    return 1.4
 
 
 def _parts(results: int, k: int, blocks: int) -> tuple[int, bool]:
@@ -324,18 +327,29 @@ def side_of(
     segment = width
     if run and len(axes) > 1:
         segment = min(width, 1 << (length - 1).bit_length())
-    along_free = run and all(
-        factor(x.args[0], axis, values) in (0, 1, 2, 3, 4) for x in loads for axis in axes[-1:]
-    )
+    steps = [factor(x.args[0], axis, values) for x in loads for axis in axes[-1:]]
+    along_free = run and all(step in (0, 1, 2, 3, 4) for step in steps)
     along_k = all(factor(x.args[0], c.k[-1], values) in (0, 1, 2, 3, 4) for x in loads)
     transposed = not along_free and along_k and c.k[-1].extent >= min(lanes, 8) // 2
     side = Side(value, axes, run, joint, length, total // length, width, segment, transposed, 1)
-    if run and axes and loads and not along_free and not transposed:
-        return replace(side, effort=1.4)  # element by element
-    if run or transposed or axes[-1].extent < width:
+    if transposed or not axes or not loads:
         return side
-    along = [factor(x.args[0], axes[-1], values) for x in loads]
-    return replace(side, pieces=bool(along) and all(step == 1 for step in along))
+    if run and not along_free:
+        return replace(side, effort=1.4)  # element by element
+    most = max(step or 1 for step in steps)
+    if run:
+        return side if most == 1 else replace(side, effort=_load(segment, most, lanes) / segment)
+    extent = axes[-1].extent
+    if extent < SHORT or width < SHORT or any(step not in (1, 2, 3, 4) for step in steps):
+        return side
+    pieces = min(1 << (width - 1).bit_length(), 1 << (extent - 1).bit_length())
+    runs = 1 + (width - 1) / extent  # that a panel meets
+    return replace(side, pieces=pieces, effort=runs * _load(pieces, most, lanes) / width)
+
+
+def _load(points: int, step: int, lanes: int) -> float:
+    """Cycles to load and store so many elements, `step` apart in memory."""
+    return 2.5 + 1.5 * points / lanes * (1 + step)
 
 
 def joined(axes: Sequence[Axis], width: int, loads: Sequence[Value], values: Values) -> int:
