@@ -26,6 +26,7 @@ from flambeau.schedule.independent import mark_independent
 from flambeau.schedule.inline import Group, bits
 from flambeau.schedule.memory import Call, Memory, Step
 from flambeau.schedule.split import splitting
+from flambeau.schedule.subsample import subsample
 
 MOST_PARTS = 8
 """Parts of a CAT that are written by one kernel."""
@@ -78,7 +79,11 @@ def _node_lines(group: Group) -> Iterator[str]:
 
 def _planned(graph: Graph, limits: Limits) -> _Plan:
     verify(graph)
-    rules: Rules = {op.REDUCE: [splitting(limits)], op.PICK: [storing_scores(limits)]}
+    rules: Rules = {
+        op.REDUCE: [splitting(limits)],
+        op.PICK: [storing_scores(limits)],
+        op.CONV: [subsample],
+    }
     graph = simplify(graph, rules)
     grouper, groups = _grouped(graph, limits)
     plan = _Plan(graph, grouper, Memory(graph), [])
