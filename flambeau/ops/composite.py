@@ -93,7 +93,9 @@ def _flatten(args: tuple[Any, ...], variable: tuple[int, ...]) -> tuple[tuple[An
     attrs: list[Any] = []
     inputs: list[Any] = []
     for place, each in enumerate(args):
-        if isinstance(each, Tensor):
+        if each is None:
+            attrs.append(_NONE)
+        elif isinstance(each, Tensor):
             attrs.append(None)
             inputs.append(each)
         elif isinstance(each, (list, tuple)) and each and isinstance(each[0], Tensor):
@@ -103,17 +105,29 @@ def _flatten(args: tuple[Any, ...], variable: tuple[int, ...]) -> tuple[tuple[An
             attrs.append(None)
             inputs.append(build.scalar(each, _scalar_dtype(each, inputs)))
         else:
-            attrs.append((_fixed(each),))
+            attrs.append(_fixed(each))
     return tuple(attrs), inputs
 
 
-def _fixed(value: Any) -> Any:
-    """A hashable attribute that tells 1 from 1.0 and True."""
+def _fixed(value: Any) -> tuple[Any]:
+    """(value,) as a hashable attribute that tells 1 from 1.0 and True."""
+    kind = type(value)
+    if value and kind in _NUMERIC:  # 0.0 and -0.0 are equal and differ
+        found = _NUMBERS.get((kind, value))
+        if found is None:
+            found = _NUMBERS[kind, value] = (_Number(kind.__name__, value),)
+        return found
     if isinstance(value, list):
         value = tuple(value)
     if isinstance(value, bool | int | float):
-        return _Number(type(value).__name__, value)
-    return value
+        value = _Number(kind.__name__, value)
+    return (value,)
+
+
+_NONE = (None,)
+_NUMERIC = frozenset({bool, int, float})
+_NUMBERS: dict[tuple[type, Any], tuple[Any]] = {}
+"""Attributes that were made before: as many as there are in signatures."""
 
 
 class _Number(tuple[Any, ...]):

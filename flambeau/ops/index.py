@@ -182,12 +182,16 @@ def _consumes(part: Any) -> int:
 def parse(self: Tensor, index: Any) -> Parsed:
     """The basic and the advanced part of an index. Raises IndexError as PyTorch does."""
     kind, shape = type(index), self._type.shape
+    if index is None:
+        return Parsed(self._view_as(self._layout().unsqueezed(0)), ())
     if shape and kind is int:
         return Parsed(_row(self, shape, index), ())
     if shape and kind is slice and index.step is None:
         return Parsed(_rows(self, shape, index), ())
-    if shape and isinstance(index, Tensor) and index._type.shape and index._type.dtype in _INDICES:
-        return Parsed(self, ((0, index),))
+    if shape and isinstance(index, Tensor) and index._type.shape:
+        of = index._type
+        if of.dtype in _INDICES or (of.dtype is bool_ and of.shape == shape[: len(of.shape)]):
+            return Parsed(self, ((0, index),))
     return _parse_any(self, index)
 
 
@@ -305,9 +309,9 @@ def _assign_mask(self: Tensor, axis: int, mask: Tensor, value: Any) -> bool:
         return False
     if not fits(node.shape, self._type.shape):
         return False
-    shape = (*mask._type.shape, *(1,) * behind)
     condition = _on_device(mask._read(), self)
-    condition = derive(op.RESHAPE, (condition,), (shape,))
+    if behind:
+        condition = derive(op.RESHAPE, (condition,), ((*mask._type.shape, *(1,) * behind),))
     self._write(record(op.WHERE, (condition, node, self))._read())
     return True
 
