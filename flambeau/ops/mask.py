@@ -17,6 +17,7 @@ from flambeau.ops.convert import check_fits
 from flambeau.ops.places import checked, take_places
 from flambeau.ops.promote import number_node
 from flambeau.ops.publish import public
+from flambeau.ops.truth import chosen, coordinates, flat_places
 from flambeau.ops.view import expand, reshape
 from flambeau.tensor.record import derive, record
 from flambeau.tensor.tensor import Tensor
@@ -51,10 +52,12 @@ def masked_select(input: Tensor, mask: Tensor) -> Tensor:
     if mask._type.dtype is not bool_:
         raise RuntimeError("masked_select: expected BoolTensor for mask")
     shape = broadcast(input._type.shape, mask._type.shape)
-    chosen = expand(mask, shape)
-    if not shape:
-        return take_places(reshape(input, (1,)), [(0, reshape(chosen, (1,)))])
-    return take_places(expand(input, shape), [(0, chosen)])
+    whole, where = expand(input, shape), expand(mask, shape)
+    found = chosen(whole, where)
+    if found is not None:
+        return found
+    flat = reshape(whole, (whole._type.size,))
+    return take_places(flat, [(0, reshape(where, flat._type.shape))])
 
 
 @composite(saves="1")
@@ -84,23 +87,21 @@ def masked_scatter(input: Tensor, mask: Tensor, source: Tensor) -> Tensor:
 # where things are -------------------------------------------------------------------------------
 
 
-def _found(input: Tensor) -> Any:
-    array = input.detach()._to_numpy()
-    return numpy.atleast_1d(array).nonzero() if array.ndim == 0 else array.nonzero()
-
-
 @public()
 def nonzero(input: Tensor, *, as_tuple: bool = False) -> Any:
     """Where the elements are not 0, a row each; with as_tuple a vector for each dimension.
 
     The values are read on the host.
     """
-    found = _found(input)
+    shape = input._type.shape
+    places = flat_places(input)
+    rank = max(len(shape), 1) if as_tuple else len(shape)
+    found = numpy.zeros((rank, len(places)) if as_tuple else (len(places), rank), numpy.int64)
+    coordinates(places, shape, found if as_tuple else found.T)
     device = input.device.type
     if as_tuple:
         return tuple([Tensor._from_numpy(each, device, copy=False) for each in found])
-    rows = numpy.stack(found, 1)[:, : input.ndim].astype(numpy.int64)
-    return Tensor._from_numpy(rows, device, copy=False)
+    return Tensor._from_numpy(found, device, copy=False)
 
 
 @public()

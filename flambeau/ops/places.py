@@ -10,13 +10,18 @@ import math
 from collections.abc import Sequence
 from typing import Any, NamedTuple
 
+import numpy
+
 from flambeau.graph import build as b
+from flambeau.graph import op
 from flambeau.graph.dtype import bool_, int64, uint8
 from flambeau.graph.node import Node, Shape
 from flambeau.graph.shapes import broadcast
 from flambeau.kernel.ir import MAXIMUM_RANK
 from flambeau.ops.bounds import check_bounds
 from flambeau.ops.fused import fused
+from flambeau.ops.truth import chosen, coordinates, flat_places
+from flambeau.ops.view import reshape
 from flambeau.tensor.record import copied, record
 from flambeau.tensor.tensor import Tensor
 
@@ -29,14 +34,43 @@ Advanced = Sequence[tuple[int, Tensor]]
 
 def take_places(input: Tensor, advanced: Advanced) -> Tensor:
     """The advanced part of reading."""
+    if len(advanced) == 1 and advanced[0][1]._type.dtype in _MASKS:
+        return _take_mask(input, *advanced[0])
     indices, axes = _known(input, advanced)
     return record(_index, (input, *indices), (axes,))
 
 
 def put_places(input: Tensor, advanced: Advanced, value: Tensor | Node, mode: str) -> Tensor:
     """`input` with `value` (of its dtype) written at the advanced indices; a new tensor."""
+    if len(advanced) == 1 and advanced[0][1]._type.dtype in _MASKS:
+        return _put_mask(input, *advanced[0], value, mode)
     indices, axes = _known(input, advanced)
     return record(_index_put, (input, value, *indices), (axes, mode))
+
+
+def _take_mask(input: Tensor, axis: int, mask: Tensor) -> Tensor:
+    """A mask alone: its dimensions are merged into one."""
+    if mask._type.shape == input._type.shape:
+        found = chosen(input, mask)
+        if found is not None:
+            return found
+    flat, places = _merged(input, axis, mask)
+    return record(_index, (flat, places), ((axis,),))
+
+
+def _put_mask(input: Tensor, axis: int, mask: Tensor, value: Tensor | Node, mode: str) -> Tensor:
+    flat, places = _merged(input, axis, mask)
+    written = record(_index_put, (flat, value, places), ((axis,), mode))
+    return record(op.RESHAPE, (written,), (input._type.shape,))
+
+
+def _merged(input: Tensor, axis: int, mask: Tensor) -> tuple[Tensor, Tensor]:
+    """`input` with the dimensions of a mask as one, and where along it the mask holds."""
+    shape = input._type.shape
+    lead, behind = shape[:axis], shape[axis + mask.ndim :]
+    flat = reshape(input, (*lead, mask._type.size, *behind))
+    device = input._storage.node.device
+    return flat, Tensor._from_numpy(flat_places(mask), device, copy=False)
 
 
 def _known(input: Tensor, advanced: Advanced) -> tuple[list[Tensor], Shape]:
@@ -46,7 +80,9 @@ def _known(input: Tensor, advanced: Advanced) -> tuple[list[Tensor], Shape]:
     indices: list[Tensor] = []
     for axis, index in advanced:
         if index._type.dtype in _MASKS:
-            found = index.detach()._to_numpy().nonzero()
+            places = flat_places(index)
+            found = numpy.empty((index.ndim, len(places)), numpy.int64)
+            coordinates(places, index._type.shape, found)
             axes.extend(range(axis, axis + index.ndim))
             indices.extend([Tensor._from_numpy(each, device, copy=False) for each in found])
             continue

@@ -1,4 +1,4 @@
-"""Order: sort, topk, kthvalue, median, and what is computed on the host: unique, searchsorted."""
+"""Order: sort, topk, kthvalue, median, and what is computed on the host: searchsorted."""
 
 from __future__ import annotations
 
@@ -137,78 +137,6 @@ def median(input: Tensor, dim: int | None = None, keepdim: bool = False) -> Any:
 
 
 # on the host ------------------------------------------------------------------------------------
-
-
-@public(out=False)
-def unique(
-    input: Tensor,
-    sorted: bool = True,
-    return_inverse: bool = False,
-    return_counts: bool = False,
-    dim: int | None = None,
-) -> Any:
-    """The different elements (or slices along dim) in order; the values are read on the host.
-
-    With return_inverse also where each element is among them, with return_counts how often.
-    """
-    array = input.detach()._to_numpy()
-    axis = None if dim is None else axis_of(dim, input.ndim)
-    found = numpy.unique(
-        array,
-        return_inverse=True,
-        return_counts=True,
-        axis=axis,
-        equal_nan=False,
-    )
-    values, inverse, counts = found
-    if axis is None:
-        inverse = inverse.reshape(array.shape)
-    return _several(
-        input,
-        values,
-        inverse.reshape(-1) if axis is not None else inverse,
-        counts,
-        return_inverse,
-        return_counts,
-    )
-
-
-@public(out=False)
-def unique_consecutive(
-    input: Tensor,
-    return_inverse: bool = False,
-    return_counts: bool = False,
-    dim: int | None = None,
-) -> Any:
-    """As unique, but only neighbours that are equal become one; the order stays."""
-    array = input.detach()._to_numpy()
-    axis = 0 if dim is None else axis_of(dim, input.ndim)
-    rows = array.reshape(-1) if dim is None else numpy.moveaxis(array, axis, 0)
-    flat = rows.reshape(rows.shape[0], -1)
-    new = numpy.ones(rows.shape[0], bool)
-    new[1:] = (flat[1:] != flat[:-1]).any(1)
-    inverse = numpy.cumsum(new) - 1
-    counts = numpy.diff(numpy.append(numpy.nonzero(new)[0], rows.shape[0]))
-    values = rows[new] if dim is None else numpy.moveaxis(rows[new], 0, axis)
-    if dim is None:
-        inverse = inverse.reshape(array.shape)
-    return _several(input, values, inverse, counts, return_inverse, return_counts)
-
-
-def _several(
-    like: Tensor, values: Any, inverse: Any, counts: Any, with_inverse: bool, with_counts: bool
-) -> Any:
-    device = like.device.type
-
-    def made(array: Any, kind: Any) -> Tensor:
-        return Tensor._from_numpy(array.astype(kind, copy=False), device)
-
-    results = [made(values, like._type.dtype.numpy)]
-    if with_inverse:
-        results.append(made(inverse, numpy.int64))
-    if with_counts:
-        results.append(made(counts, numpy.int64))
-    return results[0] if len(results) == 1 else tuple(results)
 
 
 @register_host("searchsorted")

@@ -164,6 +164,65 @@ def test_nonzero_and_one_hot(device: str) -> None:
     assert tuple(torch.tensor(3).nonzero().shape) == (1, 0)
 
 
+MASKED: list[tuple[int, ...]] = [(), (0,), (1,), (5,), (0, 3), (3, 0), (7, 1), (5, 9), (3, 4, 5)]
+
+
+@pytest.mark.parametrize("shape", MASKED, ids=str)
+@pytest.mark.parametrize("share", [0.0, 0.3, 1.0])
+def test_what_a_mask_holds_for(shape: tuple[int, ...], share: float, device: str) -> None:
+    rng = np.random.default_rng(len(shape))
+    values, mask = rng.standard_normal(shape).astype(np.float32), rng.random(shape) < share
+    x, m = torch.tensor(values).to(device), torch.tensor(mask).to(device)
+    expected = values[mask]
+    for found in (x.masked_select(m), x[m], (x * 1)[m], x.clone().requires_grad_()[m].detach()):
+        np.testing.assert_array_equal(found.cpu().numpy(), expected)
+    np.testing.assert_array_equal(m.nonzero().cpu().numpy(), np.argwhere(mask))
+    np.testing.assert_array_equal((m * 2.5).nonzero().cpu().numpy(), np.argwhere(mask))
+    for ours, theirs in zip(m.nonzero(as_tuple=True), np.atleast_1d(mask).nonzero(), strict=True):
+        np.testing.assert_array_equal(ours.cpu().numpy(), theirs)
+
+
+def test_masks_of_some_dimensions_and_of_views() -> None:
+    rng = np.random.default_rng(0)
+    values, mask = rng.standard_normal((4, 3, 5, 2)).astype(np.float32), rng.random((3, 5)) < 0.5
+    x, m = torch.tensor(values), torch.tensor(mask)
+    np.testing.assert_array_equal(x[:, m].numpy(), values[:, mask])
+    np.testing.assert_array_equal(x[1:, m, 0].numpy(), values[1:, mask, 0])
+    np.testing.assert_array_equal(
+        x[0].transpose(0, 1)[m.T].numpy(), values[0].transpose(1, 0, 2)[mask.T]
+    )
+    np.testing.assert_array_equal(
+        x[0, :, :, 0].masked_select(m[:, :1]).numpy(), values[0, mask[:, 0], :, 0].ravel()
+    )
+    new = rng.standard_normal((4, int(mask.sum()), 2)).astype(np.float32)
+    x[:, m], values[:, mask] = torch.tensor(new), new
+    np.testing.assert_array_equal(x.numpy(), values)
+    x.index_put_((torch.tensor([0, 3]),), torch.tensor(0.0))
+    put = x[1].index_put((m,), torch.tensor(new[0]), accumulate=True)
+    values[1][mask] += new[0]
+    np.testing.assert_array_equal(put.numpy(), values[1])
+
+
+def test_a_masks_gradient_goes_to_what_it_holds_for() -> None:
+    x, mask = torch.tensor(X, requires_grad=True), X[..., 0:1] > 6
+    weights = np.arange(1.0, 1 + 4 * mask.sum(), dtype=np.float32)
+    (x.masked_select(torch.tensor(mask)) * torch.tensor(weights)).sum().backward()
+    expected = np.zeros_like(X)
+    expected[np.broadcast_to(mask, X.shape)] = weights
+    assert x.grad is not None
+    np.testing.assert_array_equal(x.grad.numpy(), expected)
+
+
+def test_another_number_of_places_is_no_other_plan() -> None:
+    x = torch.tensor(X)
+    x.masked_select(x > 0)
+    built = flush.STATISTICS.plans_built + flush.STATISTICS.plans_loaded
+    for least in range(1, 9):
+        mask = x > least
+        assert x[mask].shape[0] == mask.nonzero().shape[0] == 23 - least
+    assert flush.STATISTICS.plans_built + flush.STATISTICS.plans_loaded - built <= 1
+
+
 def test_iteration_and_membership() -> None:
     x = torch.tensor(X[0])
     assert [row.tolist() for row in x] == X[0].tolist()

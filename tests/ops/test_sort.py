@@ -66,6 +66,33 @@ def test_unique(device: str) -> None:
     assert [each.tolist() for each in again] == [[1, 2, 1], [2, 1, 1]]
 
 
+NAN, INF = float("nan"), float("inf")
+ELEMENTS = {
+    "near": np.random.default_rng(0).integers(-50, 50, (17, 23)),
+    "far": np.random.default_rng(1).integers(-(1 << 62), 1 << 62, 300).repeat(2),
+    "ends": np.array([(1 << 63) - 1, -(1 << 63), 0, -(1 << 63)]),
+    "bytes": np.random.default_rng(2).integers(0, 256, 1000).astype(np.uint8),
+    "bools": np.array([[True, True], [True, True]]),
+    "floats": np.random.default_rng(3).integers(0, 9, 70).astype(np.float32) / 3,
+    "signs": np.array([0.0, -1.0, INF, -INF, NAN, 2.0, NAN, -1.0]),
+    "none": np.zeros((0, 3), np.int64),
+    "one": np.array(5),
+}
+
+
+@pytest.mark.parametrize("counts", [False, True])
+@pytest.mark.parametrize("inverse", [False, True])
+@pytest.mark.parametrize("name", ELEMENTS)
+def test_unique_is_numpys(name: str, inverse: bool, counts: bool) -> None:
+    array = ELEMENTS[name]
+    whole = np.unique(array, return_inverse=True, return_counts=True, equal_nan=False)
+    expected = [whole[0], *[whole[1].reshape(array.shape)] * inverse, *[whole[2]] * counts]
+    found = torch.from_numpy(array.copy()).unique(return_inverse=inverse, return_counts=counts)
+    for ours, theirs in zip(found if inverse or counts else [found], expected, strict=True):
+        np.testing.assert_array_equal(ours.numpy(), theirs)
+        assert ours.numpy().dtype == theirs.dtype
+
+
 def test_searchsorted(device: str) -> None:
     rows = torch.tensor([1.0, 3.0, 3.0, 5.0])
     values = torch.tensor([[3.0, 0.0], [6.0, 4.0]])
