@@ -8,7 +8,6 @@ return gradients of the broadcast shape. DESIGN.md section 3; formulas from calc
 
 from __future__ import annotations
 
-import math
 from collections.abc import Callable
 from typing import Any, NamedTuple
 
@@ -18,6 +17,7 @@ from flambeau.graph.composite import placeholder, substitute
 from flambeau.graph.node import Node, Template
 from flambeau.graph.node import node as new_node
 from flambeau.graph.op import Primitive
+from flambeau.graph.shapes import gather_attrs
 
 Gradients = tuple[Node | None, ...]
 
@@ -234,17 +234,6 @@ def _scatter_along(values: Node, index: Node, axis: int, extent: int) -> Node:
     return b.scatter(zeros, index, values, axis, "add", along=True)
 
 
-def _gather_along(x: Node, index: Node, axis: int) -> Node:
-    """x at index along axis, the other coordinates being the index's own."""
-    total = b.mul(index, b.constant(math.prod(x.shape[axis + 1 :]), index.dtype))
-    for place, extent in enumerate(index.shape):
-        if place != axis:
-            line = tuple([extent if other == place else 1 for other in range(len(x.shape))])
-            stride = b.constant(math.prod(x.shape[place + 1 :]), index.dtype)
-            total = b.add(total, b.mul(b.reshape(b.iota(extent), line), stride))
-    return b.gather(b.reshape(x, (x.type.size,)), b.expand(total, index.shape), 0)
-
-
 def _scan_product_gradient(x: Node, g: Node, axis: int) -> Node:
     """Σ over prefixes that hold the element of g · the prefix's product without it.
 
@@ -410,7 +399,8 @@ def _cat(node: Node, g: Node) -> Gradients:
 @_rule(op.GATHER, "1", "g added into zeros at the index, none")
 def _gather(node: Node, g: Node) -> Gradients:
     x, index = node.inputs
-    return b.scatter(b.full_like(x, 0), index, g, node.attrs[0], "add"), None
+    axis, _message, along = gather_attrs(node.attrs)
+    return b.scatter(b.full_like(x, 0), index, g, axis, "add", along), None
 
 
 @_rule(op.SCATTER, "inputs", "by mode: set, add, mul, max; none for the index")
@@ -449,7 +439,7 @@ def _scatter_product(node: Node, g: Node) -> Gradients:
 def _scattered(x: Node, node: Node) -> Node:
     """What lies in x where a SCATTER writes its values."""
     index, (axis, _mode, *along) = node.inputs[1], node.attrs
-    return _gather_along(x, index, axis) if along else b.gather(x, index, axis)
+    return b.gather(x, index, axis, along=bool(along))
 
 
 def _last_written(gathered: Node, node: Node) -> Node:

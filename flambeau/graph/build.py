@@ -237,9 +237,12 @@ def cat(parts: Sequence[Node], axis: int) -> Node:
     return parts[0] if len(parts) == 1 else node(op.CAT, tuple(parts), (axis,))
 
 
-def gather(x: Node, index: Node, axis: int, message: str | None = None) -> Node:
+def gather(
+    x: Node, index: Node, axis: int, message: str | None = None, along: bool = False
+) -> Node:
     """`message` is what IndexError says, with {detail} for the index: see op.GATHER."""
-    return node(op.GATHER, (x, index), (axis,) if message is None else (axis, message))
+    attrs = (axis, message, True) if along else (axis,) if message is None else (axis, message)
+    return node(op.GATHER, (x, index), attrs)
 
 
 def scatter(

@@ -12,6 +12,7 @@ from typing import Any
 import numpy as np
 
 from flambeau.graph.dtype import DType
+from flambeau.graph.shapes import gather_attrs
 
 Array = np.ndarray[Any, np.dtype[Any]]
 Attrs = tuple[Any, ...]
@@ -315,9 +316,16 @@ def _check_index(index: Array, size: int, axis: int, message: str = OUT_OF_BOUND
 
 
 def gather(attrs: Attrs, scalars: Scalars, x: Array, index: Array) -> Array:
-    axis, *message = attrs
-    _check_index(index, x.shape[axis], axis, *message)
-    return np.take(x, index, axis=axis)
+    axis, message, along = gather_attrs(attrs)
+    _check_index(index, x.shape[axis], axis, message or OUT_OF_BOUNDS)
+    if not along:
+        return np.take(x, index, axis=axis)
+    return x[tuple([index if place == axis else own for place, own in enumerate(_own(index))])]
+
+
+def _own(index: Array) -> list[Array]:
+    """Each element's coordinates."""
+    return list(np.ogrid[tuple(slice(extent) for extent in index.shape)])
 
 
 _SCATTERS = {"add": np.add, "mul": np.multiply, "max": np.maximum}

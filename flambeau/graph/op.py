@@ -549,11 +549,13 @@ GATHER = _add(
     "GATHER",
     "indexing",
     2,
-    "axis [message]",
+    "axis [message [along]]",
     shapes.gather,
     shapes.gathered,
     reference.gather,
-    "x[…, index, …] along axis: index's axes take its place; out of range raises IndexError",
+    "x[…, index, …] along axis: index's axes take its place; with along=True index has the "
+    "result's shape, and the other coordinates are its own; out of range raises IndexError, which "
+    "says `message` where that is not None",
 )
 SCATTER = _add(
     "SCATTER",

@@ -213,9 +213,30 @@ def cat(attrs: Attrs, shapes: list[Shape]) -> Shape:
     return (*first[:axis], sum(shape[axis] for shape in shapes), *first[axis + 1 :])
 
 
+def gather_attrs(attrs: Attrs) -> tuple[int, str | None, bool]:
+    """A GATHER's axis, message and along."""
+    axis, *more = attrs
+    return axis, more[0] if more else None, len(more) > 1
+
+
+def _check_along(index: Shape, whole: Shape, axis: int) -> None:
+    """Raises RuntimeError where an index of elements has coordinates that an array has not."""
+    if len(index) != len(whole) or any(
+        extent > most
+        for place, (extent, most) in enumerate(zip(index, whole, strict=True))
+        if place != axis
+    ):
+        raise RuntimeError(
+            f"an index of shape {list(index)} does not go along axis {axis} of {list(whole)}"
+        )
+
+
 def gather(attrs: Attrs, shapes: list[Shape]) -> Shape:
-    axis = attrs[0]
+    axis, _message, along = gather_attrs(attrs)
     source, index = shapes
+    if along:
+        _check_along(index, source, axis)
+        return index
     return (*source[:axis], *index, *source[axis + 1 :])
 
 

@@ -14,6 +14,7 @@ from flambeau.graph import dtype as dtypes
 from flambeau.graph import op
 from flambeau.graph.node import Node, Shape
 from flambeau.graph.numpy_reference import OUT_OF_BOUNDS, decode_constant
+from flambeau.graph.shapes import gather_attrs
 from flambeau.kernel.index import Index, Indices, Linear
 from flambeau.kernel.ir import Value
 from flambeau.kernel.lower import Condition, Guard, Lowering, Step, rule
@@ -179,11 +180,11 @@ def guarded_position(
 @rule(op.GATHER)
 def _gather(lowering: Lowering, node: Node, index: Index, guard: Guard) -> Step:
     source, places = node.inputs
-    axis, *message = node.attrs
-    rank = len(places.shape)
-    place = yield (places, index[axis : axis + rank], guard)
-    extent = source.shape[axis]
-    position, inner = guarded_position(lowering, place, extent, axis, guard, node, *message)
+    axis, message, along = gather_attrs(node.attrs)
+    rank = 1 if along else len(places.shape)
+    place = yield (places, index if along else index[axis : axis + rank], guard)
+    extent, text = source.shape[axis], message or OUT_OF_BOUNDS
+    position, inner = guarded_position(lowering, place, extent, axis, guard, node, text)
     return (yield (source, (*index[:axis], position, *index[axis + rank :]), inner))
 
 

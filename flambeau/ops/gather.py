@@ -15,7 +15,7 @@ from flambeau.graph.node import Node, Shape
 from flambeau.ops.axes import axis_of, title
 from flambeau.ops.bounds import check_bounds
 from flambeau.ops.fused import fused
-from flambeau.ops.places import checked, put_places, wrapped
+from flambeau.ops.places import put_places, wrapped
 from flambeau.ops.promote import number_node
 from flambeau.ops.publish import public
 from flambeau.ops.view import expand, reshape
@@ -40,36 +40,9 @@ def _index64(index: Tensor, function: str) -> Tensor:
 # along one dimension, element by element ----------------------------------------------------------
 
 
-def _linear(index: Node, shape: Shape, axis: int) -> Node:
-    """Where in a flat array of `shape` the element lies that `index` names along `axis`."""
-    total: Node | None = None
-    for place, extent in enumerate(shape):
-        if place == axis:
-            term = checked(index, axis, extent)
-        else:
-            own = index.shape[place]
-            line = tuple([own if other == place else 1 for other in range(len(shape))])
-            term = b.reshape(b.iota(own), line)
-        stride = math.prod(shape[place + 1 :])
-        if stride != 1:
-            term = b.mul(term, b.constant(stride, int64))
-        total = term if total is None else b.add(total, term)
-    assert total is not None
-    return b.expand(total, index.shape)
-
-
-@fused(saves="1", wide=False)
-def gathered(input: Tensor, index: Tensor, axis: int) -> Tensor:
-    """input at index along axis, the other coordinates being the index's own."""
-    x, places = input._read(), index._read()
-    _check_shapes(x.shape, axis, places.shape, "input")
-    flat = b.reshape(x, (x.type.size,))
-    return Tensor._traced(b.gather(flat, _linear(places, x.shape, axis), 0))
-
-
 def gather_along(input: Tensor, index: Tensor, axis: int) -> Tensor:
     """input at index (int64) along axis, the other coordinates being the index's own."""
-    return record(gathered, (input, index), (axis,))
+    return record(op.GATHER, (input, index), (axis, None, True))
 
 
 def _check_shapes(shape: Shape, axis: int, places: Shape, name: str) -> None:
@@ -102,7 +75,8 @@ def gather(input: Tensor, dim: int, index: Tensor, *, sparse_grad: bool = False)
     if not of.shape:
         return reshape(gather(input, 0, reshape(places, (1,))), ())
     check_bounds(index, axis, shape[axis], error=RuntimeError)
-    return record(gathered, (input, places), (axis,))
+    _check_shapes(shape, axis, of.shape, "input")
+    return record(op.GATHER, (input, places), (axis, None, True))
 
 
 @public()

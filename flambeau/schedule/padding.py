@@ -19,6 +19,7 @@ from flambeau.graph.attention import plain
 from flambeau.graph.dtype import DType, bool_, int64
 from flambeau.graph.graph import Graph
 from flambeau.graph.node import Node, ScalarRef, Shape, TensorType, node, walk
+from flambeau.graph.shapes import gather_attrs
 
 
 class NotShown(Exception):  # noqa: N818  # an answer, not a mistake
@@ -363,8 +364,8 @@ class _Padding:
 
     def gather(self, each: Node) -> Node:
         source, index = each.inputs
-        axis = each.attrs[0]
-        if self.extents(source)[axis] is not None:
+        axis, _message, along = gather_attrs(each.attrs)
+        if self.extents(source)[axis] is not None or along:
             raise NotShown("an index into what grows")
         inside = self.kept(index, range(len(index.shape)), 0)
         return _again(each, (self.made[source], inside))

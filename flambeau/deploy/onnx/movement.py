@@ -12,6 +12,7 @@ from flambeau.deploy.onnx.steps import Step, number_of
 from flambeau.deploy.onnx.writer import Value, Writer
 from flambeau.graph import numpy_reference
 from flambeau.graph.dtype import int64
+from flambeau.graph.shapes import gather_attrs
 
 _END = (1 << 63) - 1
 _START = -(1 << 63)
@@ -179,7 +180,9 @@ def window(w: Writer, s: Step) -> Value:
 
 
 def gather(w: Writer, s: Step) -> Value:
-    return w.emit("Gather", s.inputs, s.dtype, s.shape, axis=s.attrs[0])
+    axis, _message, along = gather_attrs(s.attrs)
+    kind = "GatherElements" if along else "Gather"
+    return w.emit(kind, s.inputs, s.dtype, s.shape, axis=axis)
 
 
 _REDUCTIONS = {"set": "none", "add": "add", "mul": "mul", "max": "max"}
@@ -249,12 +252,6 @@ def _viewed(w: Writer, s: Step, shape: Extents, size: Extent) -> Value:
 
 
 # composites -------------------------------------------------------------------------------------
-
-
-def gather_along(w: Writer, s: Step) -> Value:
-    x, index = s.inputs
-    (axis,) = s.attrs
-    return w.emit("GatherElements", [x, index], s.dtype, s.shape, axis=axis)
 
 
 def embedding(w: Writer, s: Step) -> Value:

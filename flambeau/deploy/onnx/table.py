@@ -253,7 +253,6 @@ COMPOSITES: dict[Any, Entry] = {
     recurrent._gru: Entry(layers.recurrent("GRU"), takes=4, widens="brain"),
     recurrent._plain: Entry(layers.recurrent("RNN"), takes=3, widens="brain"),
     _of(embedding._embedding): Entry(movement.embedding),
-    gather.gathered: Entry(movement.gather_along),
     gather.scattered: Entry(c.scatter_along, since=18),
     _of(pad_ops._constant): Entry(movement.constant_pad, widens="small bool"),
     _of(pad_ops._continued): Entry(movement.continued_pad),
