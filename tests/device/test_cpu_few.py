@@ -12,7 +12,7 @@ import pytest
 
 from flambeau.device.cpu import CpuDevice
 from flambeau.device.cpu.emit import Emitter
-from flambeau.device.cpu.few import FEW, LEAST, module_text, name_of
+from flambeau.device.cpu.few import FEW, LEAST, SHORTEST, module_text, name_of
 from flambeau.device.cpu.order import CHAINED, CHAINS
 from flambeau.device.cpu.tiling import tiling
 from flambeau.device.cpu.values import Values
@@ -70,12 +70,13 @@ def test_few_rows_are_read_in_place() -> None:
     assert direct(FEW["along"] + 1, 512, 512, True) == ""
     assert direct(FEW["across"] + 1, 512, 512, False) == ""
     assert direct(2, LEAST - 1, 512, True) == ""
-    assert direct(2, 512, CHAINED - 1, True) == ""  # rows too short to have chains
+    assert direct(2, 512, CHAINED - 1, True) == "along"  # rows too short to have chains
+    assert direct(2, 512, SHORTEST - 1, True) == ""
     assert direct(2, 512, CHAINED - 1, False) == "across"
 
 
 @pytest.mark.parametrize("stored", ["kn", "nk"])
-@pytest.mark.parametrize("k", [65, CHAINED - 1, CHAINED, 131, 257, 1000, 4099, 17_000])
+@pytest.mark.parametrize("k", [17, 64, CHAINED - 1, CHAINED, 131, 257, 1000, 4099, 17_000])
 @pytest.mark.parametrize("n", [64, 65, 97, 300, 515])
 def test_a_row_has_the_same_bits_among_few_and_among_many(
     device: Any, stored: str, k: int, n: int
@@ -139,7 +140,7 @@ def test_sums_are_more_exact_than_those_of_one_chain(device: Any, stored: str) -
 @pytest.mark.parametrize("kind", ["float", "double"])
 @pytest.mark.parametrize("lanes", [4, 8, 16])
 @pytest.mark.parametrize("count", [1, 15, 16, 33])
-@pytest.mark.parametrize("k", [132, 142, 300])
+@pytest.mark.parametrize("k", [17, 64, 103, 132, 142, 300])
 def test_along_for_vectors_of_any_width(kind: str, lanes: int, count: int, k: int) -> None:
     """Machines with narrower vectors give the same bits; -0 stays -0."""
     dtype = np.dtype(np.float32 if kind == "float" else np.float64)
@@ -148,7 +149,7 @@ def test_along_for_vectors_of_any_width(kind: str, lanes: int, count: int, k: in
     a[1], b[-1] = -np.finfo(dtype).tiny, np.finfo(dtype).tiny  # products that round to -0
     found = []
     for width in (4, lanes):
-        name = name_of("along", kind, 2, width, CHAINS)
+        name = name_of("along", kind, 2, width, CHAINS if k >= CHAINED else 1)
         c = np.zeros((2, 64), dtype)
         arguments = [k, 128, a.ctypes.data, b.ctypes.data, k, c.ctypes.data, 64, count]
         _native(name)(*map(ctypes.c_int64, arguments))

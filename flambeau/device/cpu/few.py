@@ -12,15 +12,15 @@ with blocks of `block` steps. c has `stride` elements from row to row, and room 
 
     across  columns lie side by side, `step` elements from one i to the next; a is packed [k][rows]
     along   the steps of k lie side by side, `step` elements from column to column; a is [rows][k].
-            A vector's lanes are the chains of a few columns.
+            A vector's lanes are the chains of a few columns (where there is one chain: columns).
 """
 
 from __future__ import annotations
 
 from flambeau.device.cpu.choose import factor
 from flambeau.device.cpu.emit import Emitter, OpenLoop, suffix_of, vector_type
-from flambeau.device.cpu.micro import turned
-from flambeau.device.cpu.order import CHAINS, chains
+from flambeau.device.cpu.micro import gathered, transposed, turned
+from flambeau.device.cpu.order import CHAINS
 from flambeau.device.cpu.values import Values
 from flambeau.kernel.ir import Axis, Value
 from flambeau.kernel.tile import Contraction
@@ -30,6 +30,14 @@ FEW = {"across": 8, "along": 4}
 
 LEAST = 64
 """Fewer columns than this are left to tiles."""
+
+SHORTEST = 16
+"""Columns of fewer steps are not read along k: half of their vectors would be empty."""
+
+SIDE_BY_SIDE = 8
+"""So many columns are read along k at the same time. Where they lie a power of two apart, their
+lines share one set of the nearest cache, which holds twelve or eight; with fewer, each
+multiplication waits for the one before."""
 
 
 def way(
@@ -44,7 +52,7 @@ def way(
     column, step = (factor(value.args[0], axis, values) for axis in (wide[0], k[0]))
     if column == 1 and step and rows <= FEW["across"]:
         return "across"
-    if step == 1 and column and rows <= FEW["along"] and chains([k[0].extent]) == CHAINS:
+    if step == 1 and column and rows <= FEW["along"] and k[0].extent >= SHORTEST:
         return "along"
     return ""
 
@@ -53,7 +61,8 @@ def name_of(how: str, kind: str, rows: int, lanes: int, chained: int) -> str:
     """The function for so many rows; `lanes` are those of the widest vectors."""
     if how == "along":
         lanes = max(lanes, CHAINS)
-        return f"along_{kind}_{rows}_{8 if rows == 1 and lanes == CHAINS else 4}_{lanes}_{CHAINS}"
+        vectors = max(1, min(SIDE_BY_SIDE * chained // lanes, 8 if rows == 1 else 4))
+        return f"along_{kind}_{rows}_{vectors}_{lanes}_{chained}"
     sums = 24 if lanes * (4 if kind == "float" else 8) == 64 else 12  # registers for sums
     vectors = min(16, 1 << (max(1, sums // rows).bit_length() - 1))
     return f"across_{kind}_{rows}_{vectors}_{lanes}_{chained}"
@@ -111,13 +120,13 @@ class _Writer:
         arguments += [(f"<{self.lanes} x i1>", mask), (self.type, others)]
         return self.emitter.call(name, self.type, arguments)
 
-    def store(self, total: str, place: str) -> None:
-        """Write a block's sum, or add it to what is there."""
-        emitter = self.emitter
-        old = emitter.let(f"load {self.type}, ptr {place}, align {self.align}")
-        both = emitter.let(f"fadd {self.type} {old}, {total}")
-        chosen = emitter.let(f"select i1 {self.more}, {self.type} {both}, {self.type} {total}")
-        emitter.line(f"store {self.type} {chosen}, ptr {place}, align {self.align}")
+    def store(self, total: str, place: str, lanes: int) -> None:
+        """Write a block's sum in so many lanes, or add it to what is there."""
+        emitter, whole = self.emitter, vector_type(self.kind, lanes)
+        old = emitter.let(f"load {whole}, ptr {place}, align {self.align}")
+        both = emitter.let(f"fadd {whole} {old}, {total}")
+        chosen = emitter.let(f"select i1 {self.more}, {whole} {both}, {whole} {total}")
+        emitter.line(f"store {whole} {chosen}, ptr {place}, align {self.align}")
 
     def at(self, base: str, *parts: str) -> str:
         """The address of an element that lies so many parts behind a base."""
@@ -155,24 +164,54 @@ class _Across(_Writer):
             self._strip(done, 1, mask)
 
     def _strip(self, start: str, vectors: int, mask: str | None) -> None:
-        emitter, tiles = self.emitter, self.rows * vectors
         first = self.at("%b", start)
         block, end = self.open_block()
+        if self.chains > 1 and vectors * self.chains <= self.vectors:
+            sums = self._chains_together(block.index, end, first, vectors, mask)
+            self._write_sums(sums, start, vectors)
+        else:
+            self._chains_in_turn(block.index, end, (first, start), vectors, mask)
+        self.emitter.close_loop(block)
+
+    def _chains_together(
+        self, low: str, high: str, first: str, vectors: int, mask: str | None
+    ) -> list[str]:
+        """A block's sums with all chains in registers: a narrow strip is read in one go."""
+        emitter, size = self.emitter, self.rows * vectors
+        length = emitter.minus(high, low)
+        rest = emitter.let(f"and i64 {length}, {self.chains - 1}")
+        whole = emitter.minus(high, rest)
+        zeros = [(self.type, self.zero)] * (size * self.chains)
+        loop = emitter.open_loop(low, whole, self.chains, zeros)
+        updated: list[str] = []
+        for chain in range(self.chains):
+            held = loop.carried[chain * size : (chain + 1) * size]
+            updated += self._step(emitter.plus(loop.index, chain), first, held, mask)
+        updated = emitter.close_loop(loop, updated)
+        parts: list[list[str]] = []
+        for chain in range(self.chains):  # the last steps, less than one of each chain
+            held = updated[chain * size : (chain + 1) * size]
+            start = emitter.plus(whole, chain)
+            loop = emitter.open_loop(start, high, self.chains, [(self.type, x) for x in held])
+            updated_last = self._step(loop.index, first, loop.carried, mask)
+            parts.append(emitter.close_loop(loop, updated_last))
+        total = parts[0]
+        for part in parts[1:]:
+            total = [
+                emitter.let(f"fadd {self.type} {old}, {new}")
+                for old, new in zip(total, part, strict=True)
+            ]
+        return total
+
+    def _chains_in_turn(
+        self, low: str, high: str, starts: tuple[str, str], vectors: int, mask: str | None
+    ) -> None:
+        emitter, tiles = self.emitter, self.rows * vectors
+        first, start = starts
         chain = emitter.open_loop(0, self.chains)
         zeros = [(self.type, self.zero)] * tiles
-        begin = emitter.plus(block.index, chain.index)
-        loop = emitter.open_loop(begin, end, self.chains, zeros)
-        line = self.at(first, self.product(loop.index, "%step"))
-        columns = [self.load(self.at(line, str(n * self.lanes)), mask) for n in range(vectors)]
-        row_at = self.at("%a", self.product(loop.index, self.rows))
-        updated = []
-        for row in range(self.rows):
-            scalar = emitter.let(f"load {self.kind}, ptr {self.at(row_at, str(row))}")
-            spread = emitter.splat(self.kind, scalar, self.lanes)
-            for vector, column in enumerate(columns):
-                old = loop.carried[row * vectors + vector]
-                updated.append(emitter.fma(self.kind, self.lanes, spread, column, old))
-        sums = emitter.close_loop(loop, updated)
+        loop = emitter.open_loop(emitter.plus(low, chain.index), high, self.chains, zeros)
+        sums = emitter.close_loop(loop, self._step(loop.index, first, loop.carried, mask))
         chains = [self.at("%chains", str(n * self.lanes)) for n in range(tiles)]
         last = emitter.let(f"icmp eq i64 {chain.index}, {self.chains - 1}")
         if self.chains > 1:
@@ -188,12 +227,30 @@ class _Across(_Writer):
             for total, place in zip(sums, chains, strict=True):
                 emitter.line(f"store {self.type} {total}, ptr {place}")
         with emitter.branch(last):
-            for number, total in enumerate(sums):
-                row, vector = divmod(number, vectors)
-                down = self.product("%stride", row)
-                self.store(total, self.at("%c", down, start, str(vector * self.lanes)))
+            self._write_sums(sums, start, vectors)
         emitter.close_loop(chain)
-        emitter.close_loop(block)
+
+    def _step(self, index: str, first: str, sums: list[str], mask: str | None) -> list[str]:
+        """One step of k: a strip's line by one element of each row."""
+        emitter, vectors = self.emitter, len(sums) // self.rows
+        line = self.at(first, self.product(index, "%step"))
+        columns = [self.load(self.at(line, str(n * self.lanes)), mask) for n in range(vectors)]
+        row_at = self.at("%a", self.product(index, self.rows))
+        updated = []
+        for row in range(self.rows):
+            scalar = emitter.let(f"load {self.kind}, ptr {self.at(row_at, str(row))}")
+            spread = emitter.splat(self.kind, scalar, self.lanes)
+            for vector, column in enumerate(columns):
+                old = sums[row * vectors + vector]
+                updated.append(emitter.fma(self.kind, self.lanes, spread, column, old))
+        return updated
+
+    def _write_sums(self, sums: list[str], start: str, vectors: int) -> None:
+        for number, total in enumerate(sums):
+            row, vector = divmod(number, vectors)
+            down = self.product("%stride", row)
+            place = self.at("%c", down, start, str(vector * self.lanes))
+            self.store(total, place, self.lanes)
 
 
 class _Along(_Writer):
@@ -226,9 +283,9 @@ class _Along(_Writer):
         for row in range(self.rows):
             for part in range(0, self.vectors, self.chains):
                 at = row * self.vectors + part
-                total = self._joined(sums[at : at + self.chains])
-                down = self.product("%stride", row)
-                self.store(total, self.at("%c", down, start, str(part * self.wide)))
+                some = sums[at : at + min(self.chains, self.vectors)]
+                place = self.at("%c", self.product("%stride", row), start, str(part * self.wide))
+                self.store(self._joined(some), place, len(some) * self.wide)
         emitter.close_loop(block)
         emitter.close_loop(group)
 
@@ -264,21 +321,21 @@ class _Along(_Writer):
 
     def _by_step(self, lines: list[str]) -> list[str]:
         """Of one vector of each column: one vector of each step, with all columns' chains."""
-        if len(lines) == 1:
-            return lines
-        size = self.chains
-        evens = [n for n in range(2 * self.lanes) if n // size % 2 == 0]
-        pairs = list(zip(lines[::2], lines[1::2], strict=True))
-        even = self._by_step([self._shuffled(*pair, evens) for pair in pairs])
-        odd = self._by_step([self._shuffled(*pair, [n + size for n in evens]) for pair in pairs])
-        return [each for both in zip(even, odd, strict=True) for each in both]
+        if self.chains == 1:
+            return transposed(self.emitter, self.kind, lines)
+        return gathered(self.emitter, self.kind, lines, self.lanes, self.chains)
 
     def _joined(self, sums: list[str]) -> str:
-        """The sums of as many columns as there are lanes: their chains added up in order."""
+        """The sums of as many columns as there are lanes, or fewer: their chains added up in
+        order."""
+        if self.chains == 1:
+            return sums[0]
+        count = len(sums) * self.wide
+        sums = (sums * self.chains)[: self.chains]
         total, *others = turned(self.emitter, self.kind, sums, self.wide)
         for each in others:
             total = self.emitter.let(f"fadd {self.type} {total}, {each}")
-        order = [n % self.wide * self.chains + n // self.wide for n in range(self.lanes)]
+        order = [n % self.wide * self.chains + n // self.wide for n in range(count)]
         return self._shuffled(total, total, order)
 
     def _shuffled(self, x: str, y: str, order: list[int]) -> str:

@@ -171,7 +171,40 @@ def transpose(emitter: Emitter, kind: str, lanes: int, rows: int, fetched: bool)
             align = 4
         place = emitter.let(f"getelementptr {kind}, ptr %square, i64 {at}")
         names.append(emitter.let(f"load {whole}, ptr {place}, align {align}"))
-    return turned(emitter, kind, names)
+    return transposed(emitter, kind, names)
+
+
+def transposed(emitter: Emitter, kind: str, names: list[str]) -> list[str]:
+    """A square of vectors, transposed: at first small squares within 16 bytes, whose rounds are one
+    instruction each, then these."""
+    lanes, size = len(names), 16 // (4 if kind == "float" else 8)
+    if lanes <= size:
+        return turned(emitter, kind, names)
+    parts = range(0, lanes, size)
+    small = [turned(emitter, kind, names[n : n + size], lanes // size) for n in parts]
+    columns = [
+        gathered(emitter, kind, list(each), lanes, size) for each in zip(*small, strict=True)
+    ]
+    return [each for together in zip(*columns, strict=True) for each in together]
+
+
+def gathered(emitter: Emitter, kind: str, names: list[str], lanes: int, size: int) -> list[str]:
+    """As many vectors as one has stretches of `size` elements: the first stretches of all, one
+    beside the other, then the second ones …"""
+    if len(names) == 1:
+        return names
+    evens = [n for n in range(2 * lanes) if n // size % 2 == 0]
+    orders = [", ".join(f"i32 {n + more}" for n in evens) for more in (0, size)]
+    whole = f"<{lanes} x {kind}>"
+    halves = [
+        [
+            emitter.let(f"shufflevector {whole} {x}, {whole} {y}, <{lanes} x i32> <{order}>")
+            for x, y in zip(names[::2], names[1::2], strict=True)
+        ]
+        for order in orders
+    ]
+    even, odd = [gathered(emitter, kind, each, lanes, size) for each in halves]
+    return [each for both in zip(even, odd, strict=True) for each in both]
 
 
 def turned(emitter: Emitter, kind: str, names: list[str], blocks: int = 1) -> list[str]:
