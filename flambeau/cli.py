@@ -14,6 +14,7 @@ from collections.abc import Iterator, Sequence
 from pathlib import Path
 
 from flambeau import config
+from flambeau.graph.compiled import COMPILED
 from flambeau.version import __version__
 
 _LIBRARIES = ("numpy", "llvmlite", "wgpu", "safetensors", "ml_dtypes")
@@ -58,6 +59,7 @@ def information() -> Iterator[str]:
     """Facts about this installation, line by line. Starts every device."""
     yield f"flambeau {__version__}, Python {platform.python_version()}, {platform.platform()}"
     yield "libraries   " + ", ".join(f"{each} {_version(each)}" for each in _LIBRARIES)
+    yield f"modules     {'hot ones compiled ahead of time' if COMPILED else 'all Python'}"
     yield f"default     device {config.DEVICE} (FLAMBEAU_DEVICE)"
     yield from _devices()
     yield from _cache()

@@ -8,10 +8,10 @@ from __future__ import annotations
 
 import functools
 import importlib
-import types
 from collections.abc import Callable, Iterable, Mapping
 from typing import Any, Self
 
+from flambeau.graph.compiled import FUNCTIONS
 from flambeau.tensor import override
 from flambeau.tensor.override import NOT_TAKEN, STATE, dispatch, overloaded, taken
 from flambeau.tensor.tensor import Tensor
@@ -107,11 +107,7 @@ def ask_everywhere() -> None:
         module = importlib.import_module(space)
         for name in getattr(module, "__all__", ()):
             value = module.__dict__.get(name)
-            if (
-                isinstance(value, types.FunctionType)
-                and not _asks(value)
-                and not name.startswith(_SETTINGS)
-            ):
+            if isinstance(value, FUNCTIONS) and not _asks(value) and not name.startswith(_SETTINGS):
                 setattr(module, name, _asking(value))
 
 
@@ -123,7 +119,7 @@ def _ask_methods() -> None:
     """Tensor's methods ask, while there is a mode."""
     for name, value in tuple(Tensor.__dict__.items()):
         private = name.startswith("_") and not name.endswith("__")
-        if isinstance(value, types.FunctionType) and not (
+        if isinstance(value, FUNCTIONS) and not (
             private or _asks(value) or name in override._OWN_AFFAIR
         ):
             _PLAIN[name] = value
@@ -199,7 +195,7 @@ def get_overridable_functions() -> dict[Any, list[Any]]:
         found[module] = [
             each
             for each in values
-            if isinstance(each, types.FunctionType) and not each.__name__.startswith(_SETTINGS)
+            if isinstance(each, FUNCTIONS) and not each.__name__.startswith(_SETTINGS)
         ]
     names = [each for each in dir(Tensor) if not each.startswith("_")]
     found[Tensor] = [getattr(Tensor, each) for each in names if callable(getattr(Tensor, each))]

@@ -19,6 +19,7 @@ from operator import getitem, is_
 from pathlib import Path
 from typing import Any, NamedTuple
 
+from flambeau.graph.compiled import COMPILED_FUNCTIONS
 from flambeau.nn.modules.module import Module
 from flambeau.optim.optimizer import Optimizer
 from flambeau.tensor.tensor import Tensor
@@ -26,7 +27,8 @@ from flambeau.tensor.tensor import Tensor
 _PACKAGE = f"{Path(__file__).resolve().parent.parent}{os.sep}"
 _PATHS = sysconfig.get_paths()
 _FOREIGN = (_PACKAGE, _PATHS["stdlib"], _PATHS["purelib"], _PATHS["platlib"], "<frozen")
-_PLAIN = (bool, int, float, complex, str, bytes, type(None), type(Ellipsis), enum.Enum, type)
+_PLAIN: tuple[type, ...] = (bool, int, float, complex, str, bytes, type(None), type(Ellipsis))
+_PLAIN += (enum.Enum, type, *COMPILED_FUNCTIONS)
 _DEPTH = 4
 _MOST = 256
 """Elements of one container that are looked at: a longer one is compared by its length alone."""

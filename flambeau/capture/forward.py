@@ -21,8 +21,9 @@ from flambeau.graph.dtype import DType
 from flambeau.graph.history import is_leaf
 from flambeau.graph.node import Node, TupleType, node, walk
 from flambeau.graph.node import Template as Expansion
+from flambeau.graph.storage import Storage
 from flambeau.tensor.record import caller, derive, remember
-from flambeau.tensor.tensor import Storage, Tensor
+from flambeau.tensor.tensor import Tensor
 
 _REFUSED = {
     op.GRAFT: "a tensor with a history is written through detach()",

@@ -9,7 +9,8 @@ from typing import Any
 from flambeau.autograd.mode import STATE
 from flambeau.capture.facts import Facts
 from flambeau.capture.observation import Cell, Observation, Result
-from flambeau.tensor.tensor import Storage, Tensor
+from flambeau.graph.storage import Storage
+from flambeau.tensor.tensor import Tensor
 
 MISS = object()
 """What an attempt returns where this recording does not fit the call."""

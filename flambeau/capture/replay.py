@@ -14,8 +14,9 @@ from flambeau.device import base as devices
 from flambeau.graph import op
 from flambeau.graph.history import History
 from flambeau.graph.node import Node, Signature, TensorType, signature_of
+from flambeau.graph.storage import Storage
 from flambeau.schedule import flush
-from flambeau.tensor.tensor import Storage, Tensor
+from flambeau.tensor.tensor import Tensor
 
 _REFERENCES = 3
 """To a Node that its storage alone holds: the storage's, a list's, getrefcount's argument."""

@@ -4,30 +4,18 @@ from __future__ import annotations
 
 import builtins
 from abc import ABC, abstractmethod
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
 
 import numpy
 
+from flambeau.device.buffer import Buffer as Buffer
+from flambeau.device.executable import Executable as Executable
 from flambeau.graph.node import Location, TensorType
 from flambeau.kernel.ir import Kernel
 from flambeau.kernel.limits import Limits
 from flambeau.kernel.program import Program
-
-
-class Buffer:
-    """Memory of one array on a device: contiguous, row-major. Subclasses say where it lies."""
-
-    __slots__ = ("__weakref__", "type")
-
-    def __init__(self, of: TensorType) -> None:
-        self.type = of
-
-    def become(self, of: TensorType) -> None:
-        """The same memory as an array of another type with as many bytes."""
-        self.type = of
-
 
 DIVISION_BY_ZERO = "ZeroDivisionError: integer division by zero"
 """The message, PyTorch's, of a RuntimeError that no Check stands for."""
@@ -57,35 +45,6 @@ class Failure:
         error: Exception = kind(self.message.replace("{detail}", str(self.detail)) + where)
         error.failure = self  # type: ignore[attr-defined]  # read by schedule/failure.py
         return error
-
-
-class Executable(ABC):
-    """A compiled program."""
-
-    @abstractmethod
-    def run(self, inputs: Sequence[Any], scalars: Sequence[Any]) -> list[Any]:
-        """Run on input buffers and runtime scalars; returns the output buffers, in order.
-
-        An output that aliases an input is that input's buffer object, now holding the new value.
-        Raises what a Check recorded (IndexError, RuntimeError), naming the user's line. Where the
-        run went on to its end, the error's `failure` has the output buffers.
-        """
-
-    def fits(self, scalars: Sequence[Any]) -> bool:
-        """Whether it can run with these scalars; one that serves many lengths may not."""
-        return True
-
-    def program(self) -> Any:
-        """The program that runs, where it is not the one of the graph that was asked for."""
-        return None
-
-    def describe(self) -> str:
-        """Launches and code, for `explain`."""
-        return repr(self)
-
-    def serialize(self) -> bytes | None:
-        """For the disk cache: what Device.deserialize takes; None where it cannot be stored."""
-        return None
 
 
 class Device(ABC):

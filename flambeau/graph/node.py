@@ -18,19 +18,16 @@ Location = tuple[str, int]
 class TensorType:
     """Shape and dtype of one array. Interned by `tensor_type`: compare with `is`."""
 
-    __slots__ = ("dtype", "shape", "size", "uid")
+    __slots__ = ("dtype", "nbytes", "shape", "size", "uid")
 
     def __init__(self, shape: Shape, dtype: DType, uid: int) -> None:
         self.uid = uid  # negative, so that a plan key tells a type from a signature
-        self.shape = shape
+        self.shape = tuple(shape)  # not a subclass of it
         self.dtype = dtype
         self.size = 1
         for extent in shape:
             self.size *= extent
-
-    @property
-    def nbytes(self) -> int:
-        return self.size * self.dtype.itemsize
+        self.nbytes = self.size * dtype.itemsize
 
     def __repr__(self) -> str:
         return f"{self.dtype.name}[{', '.join(map(str, self.shape))}]"

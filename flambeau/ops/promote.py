@@ -105,14 +105,20 @@ def integer_range(dtype: DType) -> tuple[int, int]:
 def elementwise(operation: Operation, *values: Any, dtype: DType | None = None) -> Any:
     """Promote, broadcast and record an elementwise operation on tensors and numbers."""
     if dtype is None:
-        first = values[0]
-        if isinstance(first, Tensor) and all(
-            isinstance(each, Tensor) and each._type.dtype is first._type.dtype
-            for each in values[1:]
-        ):
+        if _of_one_dtype(values):
             return record(operation, values)
         dtype = result_dtype(values)
     return record(operation, [as_node(each, dtype) for each in values])
+
+
+def _of_one_dtype(values: Sequence[Any]) -> bool:
+    """Whether all are tensors that need no promotion."""
+    dtype: DType | None = None
+    for each in values:
+        if not isinstance(each, Tensor) or (dtype is not None and each._type.dtype is not dtype):
+            return False
+        dtype = each._type.dtype
+    return True
 
 
 def floating(dtype: DType) -> DType:

@@ -21,16 +21,19 @@ _CHECKED = frozenset({op.GATHER, op.SCATTER, op.IDIV, op.MOD, op.CALL})
 """Primitives that can fail on values."""
 
 _FAILED: WeakKeyDictionary[Node, tuple[type[Exception], str]] = WeakKeyDictionary()
+_marked = False  # whether there ever was one
 _can_fail: dict[Signature, bool] = {}
 
 
 def any_failed() -> bool:
     """Whether there is a tensor alive that could not be computed."""
-    return len(_FAILED) > 0
+    return _marked and len(_FAILED) > 0
 
 
 def mark(nodes: Iterable[Node], error: Exception) -> None:
     """These could not be computed. The error itself is not kept: it holds the user's frames."""
+    global _marked
+    _marked = True
     for each in nodes:
         _FAILED[each] = (type(error), str(error))
 

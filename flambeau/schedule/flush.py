@@ -7,7 +7,6 @@ any rewriting, so that a known plan costs one walk and one lookup.
 from __future__ import annotations
 
 import hashlib
-import sys
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -17,15 +16,14 @@ from flambeau import config
 from flambeau.device import base as device
 from flambeau.device.base import Executable, Failure
 from flambeau.graph import op
-from flambeau.graph.composite import placeholder
-from flambeau.graph.dtype import float32
 from flambeau.graph.graph import Graph
 from flambeau.graph.history import keeps_inputs
-from flambeau.graph.node import Node, tensor_type
+from flambeau.graph.node import Node
 from flambeau.kernel.limits import Limits
 from flambeau.kernel.program import Program
 from flambeau.schedule import apart, failure, watch
 from flambeau.schedule.expand import expand
+from flambeau.schedule.walk import Walk, donatable, kept_for_backward
 
 
 @dataclass(slots=True)
@@ -219,143 +217,16 @@ def _settle(node: Node, buffer: Any) -> None:
         node.scalars = ()
 
 
-class _Walk:
-    """One walk of the pending graph: its order, leaves, scalars and key."""
-
-    __slots__ = ("key", "leaves", "marked", "order", "position", "scalars")
-
-    def __init__(self, name: str, roots: Sequence[Node]) -> None:
-        self.marked = False  # whether a Node of the order requires a gradient
-        self.order: list[Node] = []
-        self.leaves: list[Node] = []
-        self.scalars: list[Any] = []
-        self.position: dict[Node, int] = {}
-        self.key: list[Any] = [name]
-        self._visit(roots)
-
-    def _visit(self, roots: Sequence[Node]) -> None:
-        """Depth first, inputs before users; leaves are taken on the way, without the stack."""
-        position, key, order, scalars = self.position, self.key, self.order, self.scalars
-        leaves = self.leaves
-        stack = list(reversed(roots))
-        while stack:
-            node = stack.pop()
-            if node in position:
-                continue
-            if node.buffer is not None:
-                position[node] = len(position)
-                key.append(node.type.uid)
-                leaves.append(node)
-                continue
-            for each in node.inputs:
-                if each not in position:
-                    if each.buffer is None:
-                        stack.append(node)
-                        stack.append(each)
-                        break
-                    position[each] = len(position)
-                    key.append(each.type.uid)
-                    leaves.append(each)
-            else:
-                key.append(node.signature.uid)
-                key += [position[each] for each in node.inputs]
-                position[node] = len(position)
-                order.append(node)
-                if node.scalars:
-                    scalars += node.scalars
-                if node.requires_grad:
-                    self.marked = True
-
-
-def _anchor(node: Node) -> Node:
-    """What must be stored so that `node` can be had again by moving elements only."""
-    while node.buffer is None and (
-        (node.op in op.MOVEMENT and node.op is not op.CAT) or node.op is op.DETACH
-    ):
-        node = node.inputs[0]
-    return node
-
-
-def _kept_for_backward(order: Sequence[Node]) -> list[Node]:
-    """Pending values that a later backward will need, in forward graphs flushed before it."""
-    kept: dict[Node, None] = {}
-    for node in order:
-        if not node.requires_grad or not keeps_inputs(node):
-            continue
-        for _storage, _version, which in node.history.saved if node.history else ():
-            anchor = _anchor(node if which < 0 else node.inputs[which])
-            if (
-                anchor.buffer is None
-                and anchor.op is not op.CONST
-                and hasattr(anchor.type, "dtype")
-            ):
-                kept[anchor] = None
-    return list(kept)
-
-
-def _retained(order: Sequence[Node]) -> set[Node]:
-    """Nodes that stay alive after the flush because a later backward can reach them."""
-    retained: set[Node] = set()
-    for node in reversed(order):
-        if node in retained or keeps_inputs(node):
-            retained.add(node)
-            retained.update(node.inputs)
-    return retained
-
-
-def _references(leaves: Sequence[Node]) -> list[int]:
-    return [sys.getrefcount(leaf) for leaf in leaves]
-
-
-def _baseline() -> int:
-    """References that a leaf has because this module is looking at it."""
-    leaf = placeholder(tensor_type((), float32))
-    leaf.buffer = ()
-    looking = _Walk("", [leaf])
-    return _references(looking.leaves)[0] - 1  # the variable above
-
-
-_BASELINE = _baseline()
-
-
-def _uses(order: Sequence[Node], retained: set[Node]) -> dict[Node, int]:
-    """How often Nodes that this flush will let go of refer to each leaf."""
-    uses: dict[Node, int] = {}
-    for node in order:
-        if node not in retained:
-            for each in node.inputs:
-                if each.buffer is not None:
-                    uses[each] = uses.get(each, 0) + 1
-    return uses
-
-
-def _donatable(walk: _Walk) -> tuple[int, ...]:
-    """Leaves that nothing outside this flush refers to: their buffers may be overwritten."""
-    retained = _retained(walk.order) if walk.marked else set()
-    uses = _uses(walk.order, retained)
-    counts = _references(walk.leaves)
-    result = []
-    for number, leaf in enumerate(walk.leaves):
-        if leaf in uses and leaf not in retained:
-            outside = counts[number] - uses[leaf] - 1 - _BASELINE  # 1: the key in `uses`
-            if outside <= 0 and sys.getrefcount(leaf.buffer) <= _BUFFER_REFERENCES:
-                result.append(number)
-    return tuple(result)
-
-
-_BUFFER_REFERENCES = 2  # the leaf's, and getrefcount's argument
-
-
 def _run(name: str, roots: list[Node], written: set[Node], donate: bool = True) -> None:
     """Compute `roots` on one device. donate: whether inputs that nobody needs are overwritten."""
-    walk = _Walk(name, roots)
+    walk = Walk(name, roots)
     order = walk.order
     outputs = list(dict.fromkeys(roots))
     if walk.marked:
         known = set(outputs)
-        outputs += [each for each in _kept_for_backward(order) if each not in known]
+        outputs += [each for each in kept_for_backward(order) if each not in known]
     roots.clear()
-    donated = _donatable(walk) if donate else ()
+    donated = donatable(walk) if donate else ()
     key = walk.key
     key.append(-1 << 40)
     key.extend([walk.position[each] for each in outputs])
@@ -439,7 +310,7 @@ def _settle_unspoilt(
 
 def _for_many_lengths(
     name: str,
-    walk: _Walk,
+    walk: Walk,
     outputs: Sequence[Node],
     donated: Sequence[int],
     written: set[Node],
@@ -460,7 +331,7 @@ def _for_many_lengths(
     )
 
 
-def _obtain(name: str, walk: _Walk, outputs: Sequence[Node], donated: Sequence[int]) -> Executable:
+def _obtain(name: str, walk: Walk, outputs: Sequence[Node], donated: Sequence[int]) -> Executable:
     """The executable from the disk cache, or built."""
     target = device.get(name)
 
@@ -503,7 +374,7 @@ def _build(graph: Graph, limits: Limits) -> Program:
     return build(graph, limits)
 
 
-def _digest(walk: _Walk, outputs: Sequence[Node], donated: Sequence[int]) -> str:
+def _digest(walk: Walk, outputs: Sequence[Node], donated: Sequence[int]) -> str:
     """The key as text that means the same in every process, hashed."""
     position = walk.position
     lines = []

@@ -4,11 +4,11 @@ from __future__ import annotations
 
 import pickle
 from collections import OrderedDict
-from types import FunctionType
 from typing import Any, ClassVar
 
 import numpy
 
+from flambeau.graph.compiled import FUNCTIONS
 from flambeau.graph.dtype import DType
 from flambeau.serialization.names import STORAGE_TYPES, public_name
 from flambeau.tensor.device import device
@@ -114,7 +114,7 @@ class Pickler(_Base):  # type: ignore[misc]  # see above
 
     dispatch: ClassVar[dict[type, Any]] = {
         **_Base.dispatch,
-        FunctionType: save_global,
+        **dict.fromkeys(FUNCTIONS, save_global),
         type: save_type,
     }
 

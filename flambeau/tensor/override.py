@@ -10,10 +10,10 @@ from __future__ import annotations
 
 import importlib
 import threading
-import types
 from collections.abc import Callable, Iterable, Mapping
 from typing import Any
 
+from flambeau.graph.compiled import FUNCTIONS
 from flambeau.tensor.tensor import Tensor
 
 NOT_TAKEN = object()
@@ -233,7 +233,7 @@ def _derived(cls: type[Any], /, **options: Any) -> None:
         private = name.startswith("_") and not name.endswith("__")
         if private or name in _OWN_AFFAIR or any(name in each.__dict__ for each in above):
             continue
-        if isinstance(value, types.FunctionType) or type(value).__name__ == "_Later":
+        if isinstance(value, FUNCTIONS) or type(value).__name__ == "_Later":
             setattr(cls, name, _method(name))
         elif name in _PROPERTIES:
             setattr(cls, name, _property(name))

@@ -9,6 +9,7 @@ import numpy
 from flambeau.graph.node import Node
 from flambeau.tensor import override
 from flambeau.tensor.device import get_default_dtype, resolve
+from flambeau.tensor.record import serve_as_plain
 from flambeau.tensor.size import Size
 from flambeau.tensor.tensor import Tensor
 
@@ -104,6 +105,9 @@ _NO_SHAPE = (
 def _empty(device: Any, dtype: Any) -> Tensor:
     kind = get_default_dtype() if dtype is None else dtype
     return Tensor._from_numpy(numpy.zeros(0, kind.numpy), resolve(device), copy=False)
+
+
+serve_as_plain(Parameter)
 
 
 class UninitializedTensorMixin:

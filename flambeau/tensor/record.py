@@ -13,10 +13,12 @@ from flambeau.autograd.mode import STATE
 from flambeau.autograd.rules import RULES
 from flambeau.device import base as devices
 from flambeau.graph import op
+from flambeau.graph.compiled import COMPILED
 from flambeau.graph.composite import Composite, placeholder
 from flambeau.graph.history import History
 from flambeau.graph.node import Location, Node, Operation, TupleType, node
 from flambeau.schedule import flush
+from flambeau.tensor.fields import own, whole
 
 if TYPE_CHECKING:
     from flambeau.tensor.tensor import Tensor
@@ -24,12 +26,20 @@ if TYPE_CHECKING:
 _PACKAGE = f"{Path(__file__).resolve().parent.parent}{os.sep}"
 _EAGER = frozenset({"reference"})
 _tensor: type[Tensor]
+_PLAIN: set[type] = set()  # classes whose values are read as Tensor's are
 
 
 def serve(tensor: type[Tensor]) -> None:
     """The class of what is recorded; tensor/tensor.py, which imports this module, tells it."""
     global _tensor
     _tensor = tensor
+    _PLAIN.add(tensor)
+
+
+def serve_as_plain(kind: type[Tensor]) -> type[Tensor]:
+    """A subclass whose values are read as Tensor's are: it defines no `_read`."""
+    _PLAIN.add(kind)
+    return kind
 
 
 class Tracing:
@@ -48,12 +58,16 @@ def is_tracing() -> int:
 
 def caller() -> Location:
     """File and line of the nearest frame outside this package."""
-    frame = sys._getframe(2)
+    frame = sys._getframe(_INNER_FRAMES)
     name = frame.f_code.co_filename
     while _is_ours(name) and frame.f_back is not None:
         frame = frame.f_back
         name = frame.f_code.co_filename
     return name, frame.f_lineno
+
+
+_INNER_FRAMES = 0 if COMPILED else 2
+"""Frames of this module, which `caller` need not look at."""
 
 
 class _Files(dict[str, bool]):
@@ -155,7 +169,7 @@ def record(
 
     `device` is for sources, which have no input to take it from.
     """
-    nodes = tuple([each if type(each) is Node else each._read() for each in inputs])  # type: ignore[union-attr]  # a Tensor
+    nodes = _nodes(inputs)
     if STATE.tracing:
         return _wrap(node(operation, nodes, attrs, scalars), None)
     location = caller()
@@ -173,12 +187,12 @@ def record(
             remember(made, inputs, None)
         results: Any = tuple(
             [
-                _tensor._own(derive(op.PICK, (made,), (number,), (), location))
+                own(_tensor, derive(op.PICK, (made,), (number,), (), location))
                 for number in range(len(made.type.items))
             ]
         )
     else:
-        results = _tensor._own(made)
+        results = own(_tensor, made)
         if made.requires_grad:
             remember(made, inputs, results._storage)
     if made.device in _EAGER:
@@ -186,6 +200,18 @@ def record(
     if STATE.anomaly:
         _watch(made, results)
     return results
+
+
+def _nodes(inputs: Sequence[Any]) -> tuple[Node, ...]:
+    """Inputs as Nodes: what tensors are now."""
+    nodes = []
+    for each in inputs:
+        if type(each) is Node:
+            nodes.append(each)
+        else:
+            held = whole(each) if type(each) in _PLAIN else None
+            nodes.append(each._read() if held is None else held)
+    return tuple(nodes)
 
 
 def _wrap(made: Node, device: str | None) -> Any:

@@ -19,9 +19,11 @@ from flambeau.graph.composite import placeholder
 from flambeau.graph.dtype import DType
 from flambeau.graph.history import History, is_leaf
 from flambeau.graph.node import Node, Shape, TensorType, node, tensor_type
+from flambeau.graph.storage import Storage
 from flambeau.schedule import flush, watch
 from flambeau.tensor.attached import Attached
 from flambeau.tensor.device import default_device_name, device, device_of, resolve
+from flambeau.tensor.fields import TensorFields, make, own, whole
 from flambeau.tensor.record import check_dtype, derive, serve
 from flambeau.tensor.size import Size
 from flambeau.tensor.view import View, contiguous_strides
@@ -29,55 +31,17 @@ from flambeau.tensor.view import View, contiguous_strides
 HOST = frozenset({"cpu", "reference"})
 
 
-class Storage:
-    """One array that tensors share: the Node that it holds now, and how often it was written."""
-
-    __slots__ = ("__weakref__", "node", "version")
-
-    def __init__(self, held: Node) -> None:
-        self.node = held
-        self.version = 0
-
-
-class Tensor(Attached):
+class Tensor(Attached, TensorFields):
     """A multi-dimensional array of one dtype on one device, recorded and computed when needed.
 
     PyTorch's torch.Tensor. Made by functions such as `tensor`, `zeros`, `randn`; the legacy
     constructor Tensor(sizes…) or Tensor(data) gives the default dtype.
     """
 
-    __slots__ = (
-        "__dict__",
-        "__weakref__",
-        "_base",
-        "_counts",
-        "_grad",
-        "_hooks",
-        "_leaf",
-        "_origin",
-        "_parent",
-        "_read_cache",
-        "_storage",
-        "_tracks",
-        "_type",
-        "_view",
-    )
+    __slots__ = ("__dict__",)
     __array_priority__ = 1000
     _after_grad: list[Callable[[Tensor], None]] | None = None
     """Hooks that are called when .grad has its value; in __dict__, where there are any."""
-
-    _storage: Storage
-    _type: TensorType
-    _view: View | None
-    _base: Tensor | None
-    _leaf: bool
-    _tracks: bool
-    _counts: bool  # False for .data: what is written through it, autograd's check does not see
-    _parent: tuple[Tensor, View] | None  # the view, on its way to a gradient, that this is one of
-    _origin: str | None  # what made this view together with others, see ops/parts.py
-    _grad: Tensor | None
-    _hooks: list[Callable[[Node], Node | None]] | None
-    _read_cache: tuple[Node, bool, Node] | None
 
     def __new__(cls, *args: Any, **kwargs: Any) -> Self:
         made = Tensor._legacy(*args, **kwargs)  # type: ignore[attr-defined]  # attached by ops/
@@ -87,30 +51,13 @@ class Tensor(Attached):
 
     @classmethod
     def _make(cls, storage: Storage, of: TensorType) -> Tensor:
-        self = object.__new__(cls)
-        self._storage = storage
-        self._type = of
-        self._view = None
-        self._base = None
-        self._leaf = False
-        self._tracks = True
-        self._counts = True
-        self._origin = None
-        self._parent = None
-        self._grad = None
-        self._hooks = None
-        self._read_cache = None
-        return self
+        """A tensor of this class that is a whole storage."""
+        return make(cls, storage, of)
 
     @classmethod
     def _own(cls, held: Node) -> Tensor:
         """A tensor with a storage of its own, pending unless the Node is computed."""
-        storage = Storage(held)
-        if held.buffer is None:
-            flush.announce(weakref.ref(storage))
-        elif watch.ACTIVE is not None:
-            watch.ACTIVE.born(weakref.ref(storage))
-        return cls._make(storage, held.type)
+        return own(cls, held)
 
     @classmethod
     def _traced(cls, held: Node) -> Tensor:
@@ -157,6 +104,9 @@ class Tensor(Attached):
 
     def _read(self) -> Node:
         """The Node of this tensor's value now, carrying its gradient where it has one."""
+        held = whole(self)
+        if held is not None:
+            return held
         if watch.ACTIVE is not None:
             watch.ACTIVE.read(self)
         if self._view is not None:

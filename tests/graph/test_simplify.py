@@ -11,6 +11,7 @@ from plan_support import evaluate, random_array
 
 from flambeau.graph import build, op, simplify
 from flambeau.graph import dtype as d
+from flambeau.graph.compiled import FUNCTIONS
 from flambeau.graph.composite import placeholder
 from flambeau.graph.graph import Graph
 from flambeau.graph.node import Node, ScalarRef, node, tensor_type, walk
@@ -35,7 +36,7 @@ def namespace() -> dict[str, Any]:
         return placeholder(tensor_type(shape, dtype))
 
     return {
-        **{name: value for name, value in vars(build).items() if inspect.isfunction(value)},
+        **{name: value for name, value in vars(build).items() if isinstance(value, FUNCTIONS)},
         "op": op,
         "node": node,
         "x": buffer((2, 3), d.float32),

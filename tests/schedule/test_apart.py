@@ -8,7 +8,8 @@ import pytest
 import flambeau as torch
 from flambeau import config
 from flambeau.schedule import apart
-from flambeau.schedule.flush import STATISTICS, _Walk
+from flambeau.schedule.flush import STATISTICS
+from flambeau.schedule.walk import Walk
 
 pytestmark = pytest.mark.skipif(config.DEVICE == "reference", reason="it interprets")
 
@@ -89,6 +90,6 @@ def test_parts_of_one_node_are_one_stage() -> None:
     values, places = torch.sort(torch.randn(4, 6).exp())
     wanted = [values._read(), places._read()]
     assert all(each.op.name == "PICK" for each in wanted)
-    found = apart.stages(_Walk("cpu", wanted).order)
+    found = apart.stages(Walk("cpu", wanted).order)
     assert found[-1] == wanted
     assert all(len(each) == 1 for each in found[:-1])

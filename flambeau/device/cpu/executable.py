@@ -12,6 +12,7 @@ from flambeau.device.base import Failure
 from flambeau.device.cpu import worker_ir
 from flambeau.device.cpu.compile import Code
 from flambeau.device.cpu.memory import as_numpy
+from flambeau.device.executable import Executable
 from flambeau.device.host import HOST_FUNCTIONS
 from flambeau.graph.dtype import DType
 from flambeau.graph.node import Location
@@ -65,7 +66,7 @@ class CpuLaunch:
 class Segment:
     """Launches between two host calls: one job of worker_ir.py, with a row for every stage."""
 
-    __slots__ = ("job", "keep", "retired", "rows", "threaded")
+    __slots__ = ("job", "keep", "records", "retired", "rows", "threaded")
 
     def __init__(
         self,
@@ -76,6 +77,7 @@ class Segment:
         scalars: int,
     ) -> None:
         self.rows: list[CpuLaunch] = []
+        self.records = 0  # what the job was told last: see Runtime.records
         self.keep: list[Any] = []
         self.retired: list[tuple[int, list[Any]]] | None = None  # where its memory goes in the end
         stages = [stage for each in launches for stage in each.code.stages]
@@ -114,8 +116,8 @@ class Segment:
         return ctypes.addressof(array)
 
 
-class CpuExecutable(base.Executable):
-    """See base.Executable. Runs hold the device's lock: programs share arena and threads."""
+class CpuExecutable(Executable):
+    """See Executable. Runs hold the device's lock: programs share arena and threads."""
 
     def __init__(
         self,
@@ -198,8 +200,8 @@ class CpuExecutable(base.Executable):
         runtime = self._runtime
         with runtime.lock:
             buffers = list(inputs)
-            allocate = self._pool.allocate
-            buffers += [allocate(each) for each in self._fresh]
+            pool = self._pool
+            buffers += [pool.allocate(of) for of in self._fresh]
             self._first.pack_into(self._table, 0, *[each.address for each in buffers])
             if scalars:
                 self._scalar_format.pack_into(self._numbers, 0, *scalars)
@@ -226,7 +228,9 @@ class CpuExecutable(base.Executable):
 
     def _run_segment(self, segment: Segment) -> Failure | None:
         runtime = self._runtime
-        ctypes.c_int64.from_address(segment.job + 32).value = runtime.records
+        if segment.records != runtime.records:
+            segment.records = runtime.records
+            ctypes.c_int64.from_address(segment.job + 32).value = runtime.records
         state = runtime.start() if segment.threaded else 0
         if state:
             segment.retired = runtime.retired

@@ -6,7 +6,7 @@ from typing import Any
 
 import numpy
 
-from flambeau.device.base import Buffer
+from flambeau.device.buffer import Buffer
 from flambeau.graph.node import TensorType
 
 ALIGNMENT = 64

@@ -15,6 +15,7 @@ from flambeau.ops.storage import UntypedStorage
 from flambeau.stand_in import stand_in
 from flambeau.tensor.attach import method
 from flambeau.tensor.device import get_default_dtype, resolve
+from flambeau.tensor.fields import FIELDS
 from flambeau.tensor.tensor import Tensor
 
 
@@ -116,14 +117,12 @@ def from_file(
 
 publish(from_file, "from_file")
 
-_SLOTS = tuple(name for name in Tensor.__slots__ if not name.startswith("__"))
-
 
 def swap_tensors(t1: Tensor, t2: Tensor) -> None:
     """Exchange two tensors: class, memory, gradient and attributes. References see the other."""
     t1.__class__, t2.__class__ = t2.__class__, t1.__class__
     t1.__dict__, t2.__dict__ = t2.__dict__, t1.__dict__
-    for name in _SLOTS:
+    for name in FIELDS:
         first, second = getattr(t1, name), getattr(t2, name)
         setattr(t1, name, second)
         setattr(t2, name, first)

@@ -1,0 +1,4 @@
+# Types for the compiled build of executable.py.
+
+cdef class Executable:
+    cdef object __weakref__
