@@ -11,11 +11,13 @@ TORCH_VENV ?= .venv-torch
 TORCH_PYTHON ?= $(TORCH_VENV)/bin/python
 BENCH ?=
 
-.PHONY: help demo test lint types layers format bench docs parity clean
+.PHONY: help demo test test-compiled compiled lint types layers format bench docs parity clean
 
 help:
 	@echo "make demo     train a convolutional network on real digits, with pictures in output/"
 	@echo "make test     lint, types, layer contracts and all tests"
+	@echo "make compiled the package with its hot modules compiled, in build/compiled (needs gcc)"
+	@echo "make test-compiled   tests of what depends on them"
 	@echo "make lint     lint, types and layer contracts only"
 	@echo "make format   put the source into the project's format"
 	@echo "make docs     run every code block of README.md and docs/"
@@ -64,6 +66,18 @@ format: $(VENV)/.dev
 test: lint
 	$(BIN)/python -m pytest -n $(WORKERS)
 
+compiled: $(VENV)/.dev
+	$(BIN)/python hatch_build.py build/compiled
+
+# What depends on the modules that are compiled: types, attributes, references.
+COMPILED_TESTS ?= $(addprefix tests/,autograd capture device graph nn ops optim programs schedule \
+	tensor utils test_func.py test_semantics.py test_serialization.py)
+test-compiled: compiled
+	PYTHONPATH=build/compiled $(BIN)/python -P -c \
+		"from flambeau.graph.compiled import COMPILED; assert COMPILED"
+	PYTHONPATH=build/compiled $(BIN)/python -P -m pytest -n $(WORKERS) $(COMPILED_TESTS) -o \
+		"pythonpath=build/compiled . tests tests/device tests/ops tests/plans tests/deploy"
+
 docs: $(VENV)/.dev
 	$(BIN)/python -m pytest tests/test_docs.py
 
@@ -72,8 +86,8 @@ bench: $(TORCH_VENV)/.torch
 endif
 bench: $(VENV)/.dev
 ifeq ($(BENCH),)
-	$(BIN)/python benchmarks/figures.py
-	$(BIN)/python benchmarks/demo_step.py --torch-python $(TORCH_PYTHON)
+	$(BIN)/python -m benchmarks.figures
+	$(BIN)/python -m benchmarks.demo_step --torch-python $(TORCH_PYTHON)
 endif
 	$(BIN)/python -m benchmarks.suite --torch-python $(TORCH_PYTHON) $(BENCH)
 

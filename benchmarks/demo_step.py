@@ -20,6 +20,8 @@ import time
 from pathlib import Path
 from typing import Any
 
+from benchmarks import package
+
 ROOT = Path(__file__).resolve().parent.parent
 SCRIPT = ROOT / "examples" / "digits.py"
 WARM_UP = 20
@@ -82,7 +84,7 @@ def work(framework: str, device: str, steps: int) -> None:
 def measure(python: str, framework: str, device: str, steps: int) -> dict[str, float]:
     """Run one process and read its line."""
     command = [python, __file__, "--work", framework, "--device", device, "--steps", str(steps)]
-    environment = os.environ | {"PYTHONPATH": str(ROOT)}
+    environment = os.environ | package.environment()
     found = subprocess.run(
         command, capture_output=True, text=True, check=False, env=environment, cwd=ROOT
     )

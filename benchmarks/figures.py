@@ -1,6 +1,6 @@
 """The figures that Flambeau promises: first step, import, size, lines, small loop, compile time.
 
-    python benchmarks/figures.py
+    python -m benchmarks.figures
 
 Each is measured in processes of its own; the table says what was done and how often.
 """
@@ -21,7 +21,9 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
-ROOT = Path(__file__).resolve().parent.parent
+from benchmarks import package
+from benchmarks.package import ROOT
+
 PACKAGE = ROOT / "flambeau"
 ROUNDS = 3
 
@@ -79,7 +81,7 @@ def python(program: str, **environment: str) -> str:
         capture_output=True,
         text=True,
         check=False,
-        env=os.environ | {"PYTHONPATH": str(ROOT)} | environment,
+        env=os.environ | package.environment() | environment,
     )
     if found.returncode:
         sys.exit(found.stderr)

@@ -23,6 +23,7 @@ from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
 
+from benchmarks import package
 from benchmarks.suite import report
 from benchmarks.suite.compare import ROOT, Setting, measure_group, measure_startup
 from benchmarks.suite.load import GROUPS
@@ -43,6 +44,7 @@ def arguments() -> argparse.Namespace:
     parser.add_argument("--patience", type=float, default=20.0, help="wait for a quiet machine")
     parser.add_argument("--quick", action="store_true", help="fewer sizes")
     parser.add_argument("--compile", action="store_true", help="torch.compile, too (slow)")
+    parser.add_argument("--pure", action="store_true", help="nothing compiled ahead of time")
     parser.add_argument("--no-write", action="store_true", help="print only")
     options = parser.parse_args()
     unknown = set(options.only.split(",")) - set(ALL)
@@ -88,7 +90,8 @@ def _shown(rows: Iterable[dict[str, Any]]) -> list[dict[str, Any]]:
 def told(setting: Setting, options: argparse.Namespace) -> dict[str, str]:
     """Where, when and how this was measured."""
     torch = setting.pythons.get("torch")
-    versions = f"Flambeau {__version__}, Python {sys.version.split()[0]}"
+    modules = "all Python" if options.pure else "hot modules compiled"
+    versions = f"Flambeau {__version__} ({modules}), Python {sys.version.split()[0]}"
     versions += f", llvmlite {importlib.metadata.version('llvmlite')}"
     if torch:
         program = "import torch; print(torch.__version__)"
@@ -132,6 +135,7 @@ def main() -> None:
     with tempfile.TemporaryDirectory() as folder:
         # Python's own caches of bytecode, which pip makes at installation
         environment = {"PYTHONDONTWRITEBYTECODE": "", "PYTHONPYCACHEPREFIX": folder}
+        environment |= package.environment(compiled=not options.pure)
         setting = Setting(
             pythons,
             options.rounds,

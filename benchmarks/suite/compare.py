@@ -66,7 +66,7 @@ def run_worker(setting: Setting, framework: str, *arguments: str, **environment:
         text=True,
         check=False,
         cwd=ROOT,
-        env=os.environ | {"PYTHONPATH": str(ROOT)} | setting.environment | environment,
+        env=os.environ | setting.environment | environment,
     )
     if found.returncode:
         sys.exit(f"{framework} failed: {' '.join(command)}\n{found.stderr}")
