@@ -19,6 +19,9 @@ from typing import Any
 from hatchling.builders.hooks.plugin.interface import BuildHookInterface
 
 ROOT = Path(__file__).resolve().parent
+WORKPLACE = ROOT / "build" / "compile"
+"""Keeps what has not changed since the last time."""
+
 DIRECTIVES = {
     "language_level": 3,
     "annotation_typing": False,  # annotations are for people: `float` takes an int, too
@@ -34,7 +37,7 @@ class CompiledModules(BuildHookInterface):  # type: ignore[type-arg]  # no confi
         if version == "editable" or os.environ.get("FLAMBEAU_COMPILE") == "0":
             return
         try:
-            made = compiled_modules(ROOT / "build" / "wheel")
+            made = compiled_modules(WORKPLACE)
         except BuildError as error:
             self.app.display_warning(f"Flambeau's modules stay Python, which is slower: {error}")
             return
@@ -95,7 +98,7 @@ def compiled_modules(workplace: Path) -> dict[str, Path]:
 
 def compiled_copy(target: Path) -> None:
     """A copy of the package with its compiled modules."""
-    made = compiled_modules(target.with_name("compile"))
+    made = compiled_modules(WORKPLACE)
     shutil.rmtree(target, ignore_errors=True)
     unwanted = shutil.ignore_patterns("__pycache__")
     shutil.copytree(ROOT / "flambeau", target / "flambeau", ignore=unwanted)

@@ -96,6 +96,7 @@ DTYPES: dict[str, DType] = {
         complex128,
     )
 }
+_OF_NUMPY: dict[Any, DType] = {}  # what from_numpy has found
 
 NAMED: dict[str, DType] = {
     name: DType(name, kind, itemsize)
@@ -127,13 +128,17 @@ def check_usable(dtype: DType) -> None:
 
 def from_numpy(dtype: Any) -> DType:
     """The DType of a numpy dtype. Raises TypeError where there is none."""
-    name = numpy.dtype(dtype).name
+    found = _OF_NUMPY.get(dtype)
+    if found is not None:
+        return found
+    name = numpy.dtype(dtype).name  # of other byte orders, too
     found = DTYPES.get(name)
     if found is None:
         supported = ", ".join(DTYPES)
         raise TypeError(
             f"can't convert a numpy array of type {name}. The supported types are: {supported}."
         )
+    _OF_NUMPY[dtype] = found
     return found
 
 

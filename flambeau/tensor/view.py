@@ -54,12 +54,12 @@ class View:
         return View(self.steps[count:], starts, self.shape, self.strides, self.offset)
 
     def sliced(self, starts: Shape, sizes: Shape, steps: Shape) -> View:
-        offset = self.offset + sum(
-            start * stride for start, stride in zip(starts, self.strides, strict=True)
-        )
-        strides = tuple([stride * step for stride, step in zip(self.strides, steps, strict=True)])
-        step = ("SLICE", sizes, steps)
-        return View((*self.steps, step), (*self.starts, *starts), sizes, strides, offset)
+        offset, strides = self.offset, []
+        for start, stride, step in zip(starts, self.strides, steps, strict=True):
+            offset += start * stride
+            strides.append(stride * step)
+        cut = ("SLICE", sizes, steps)
+        return View((*self.steps, cut), (*self.starts, *starts), sizes, tuple(strides), offset)
 
     def permuted(self, axes: Shape) -> View:
         shape = tuple([self.shape[axis] for axis in axes])
@@ -93,10 +93,10 @@ class View:
     @property
     def repeats(self) -> bool:
         """Whether several elements of the view are one element of the storage."""
-        return any(
-            stride == 0 and extent > 1
-            for stride, extent in zip(self.strides, self.shape, strict=True)
-        )
+        for stride, extent in zip(self.strides, self.shape, strict=True):
+            if stride == 0 and extent > 1:
+                return True
+        return False
 
 
 def reshaped_strides(shape: Shape, strides: Shape, target: Shape) -> Shape | None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import ctypes
 import platform
 from typing import Any
 
@@ -38,7 +39,10 @@ class CpuDevice(base.Device):
             address = int(owner.__array_interface__["data"][0])
             return CpuBuffer(of, (address, owner), None, None)
         buffer = self.pool.allocate(of)
-        if of.size:
+        if of.size and array.flags.c_contiguous and array.dtype == of.dtype.numpy:
+            source = array.__array_interface__["data"][0]
+            ctypes.memmove(buffer.address, source, of.nbytes)
+        elif of.size:
             as_numpy(buffer, buffer.address, of)[...] = array
         return buffer
 
