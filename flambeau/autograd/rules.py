@@ -82,12 +82,14 @@ def _log(node: Node, g: Node) -> Gradients:
     return (b.div(g, node.inputs[0]),)
 
 
-@_rule(op.SIN, "inputs", "g · cos x = g · (1 - 2 sin²(x/2)), which no shift of x makes less exact")
+@_rule(op.SIN, "inputs", "g · cos x")
 def _sin(node: Node, g: Node) -> Gradients:
-    x = node.inputs[0]
-    half = b.sin(b.mul(x, b.constant(0.5, x.dtype)))
-    twice = b.mul(b.constant(-2.0, x.dtype), b.mul(half, half))
-    return (b.mul(g, b.add(b.constant(1.0, x.dtype), twice)),)
+    return (b.mul(g, b.cos(node.inputs[0])),)
+
+
+@_rule(op.COS, "inputs", "-g · sin x")
+def _cos(node: Node, g: Node) -> Gradients:
+    return (b.neg(b.mul(g, b.sin(node.inputs[0]))),)
 
 
 @_rule(op.CAST, "", "g in the dtype of x")

@@ -57,6 +57,10 @@ def sin(x: Node) -> Node:
     return node(op.SIN, (x,))
 
 
+def cos(x: Node) -> Node:
+    return node(op.COS, (x,))
+
+
 def floor(x: Node) -> Node:
     return node(op.FLOOR, (x,))
 

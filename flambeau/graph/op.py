@@ -185,6 +185,16 @@ SIN = _add(
     _unary(np.sin),
     "sine of an angle in radians",
 )
+COS = _add(
+    "COS",
+    "elementwise",
+    1,
+    "",
+    shapes.elementwise,
+    shapes.floating,
+    _unary(np.cos),
+    "cosine of an angle in radians",
+)
 FLOOR = _add(
     "FLOOR",
     "elementwise",

@@ -120,7 +120,7 @@ def rrelu(
 @fused()
 def _elu(x: Any, alpha: Any, scale: Any, input_scale: Any) -> Any:
     low = where(x > 0, 0.0, x)
-    return scale * where(x > 0, x, alpha * expm1(low * input_scale))
+    return where(x > 0, x * scale, expm1(low * input_scale) * (alpha * scale))
 
 
 def elu(input: Tensor, alpha: float = 1.0, inplace: bool = False) -> Any:

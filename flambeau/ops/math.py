@@ -11,6 +11,7 @@ from typing import Any
 
 from flambeau.graph import dtype as dtypes
 from flambeau.graph import op
+from flambeau.ops import precise as p
 from flambeau.ops.axes import DTYPE_TITLES
 from flambeau.ops.comparison import isinf, isnan
 from flambeau.ops.fused import fused, real
@@ -18,10 +19,11 @@ from flambeau.ops.logic import where
 from flambeau.ops.polynomials import (
     ERF,
     ERF_IS_ONE,
+    ERF_MIDDLE,
     ERF_NEAR,
     ERFC,
+    ERFC_MIDDLE,
     ERFC_ROOT,
-    EXPM1,
     evaluate,
     fma,
 )
@@ -41,25 +43,14 @@ def exp(input: Tensor) -> Any:
 
 @fused(saves="result", gradient=lambda y, g: g * y * math.log(2))
 def _exp2(x: Any) -> Any:
-    """2ⁿ made of bits, times e to the rest."""
-    bound = 2.0 * _LAYOUT[x.dtype][2]
-    x = x.clamp(-bound, bound)
-    return _power_of_two_times(record(op.FLOOR, (x + 0.5,)), lambda n: exp((x - n) * math.log(2)))
-
-
-_LAYOUT = {dtypes.float32: (dtypes.int32, 23, 127), dtypes.float64: (dtypes.int64, 52, 1023)}
-
-
-def _power_of_two_times(whole: Any, rest: Any) -> Any:
-    """2 to the power `whole` times rest(whole), in two factors so that neither overflows early."""
-    bits, mantissa, bias = _LAYOUT[whole.dtype]
-    half = record(op.FLOOR, (whole * 0.5,))
-
-    def factor(exponent: Any) -> Any:
-        biased = (exponent + float(bias)).to(bits)
-        return record(op.BITCAST, (biased * (1 << mantissa),), (whole.dtype,))
-
-    return rest(whole) * factor(half) * factor(whole - half)
+    """A whole power of two times e to the rest times log 2."""
+    bound = 2.0 * p.LAYOUT[x.dtype][2]
+    x = where(x > bound, bound, where(x < -bound, -bound, x))  # NaN stays
+    whole = record(op.FLOOR, (x + 0.5,))
+    factor, factor_low = p.in_parts(p.LOG_2, x.dtype)
+    r, r_low = p.exact_product(x - whole, factor)
+    high, low = p.one_plus(r, fma(x - whole, factor_low, r_low))
+    return p.scaled(high + low, whole)
 
 
 @public(inplace=True)
@@ -70,8 +61,13 @@ def exp2(input: Tensor) -> Any:
 
 @fused(saves="result", gradient=lambda y, g: g * (y + 1))
 def _expm1(x: Any) -> Any:
-    near = where(x.abs() < 0.5, x, 0.0)
-    return where(x.abs() < 0.5, fma(near, near * evaluate(EXPM1, near), near), exp(x) - 1)
+    least, most = _EXPM1_ENDS[x.dtype]
+    inside = where(x > most, most, where(x < least, least, x))  # NaN stays
+    n, _, high, low = p.less_one(inside)
+    return where(x == 0, x, 2.0 * (high + low) * p.power_of_two(n - 1.0))
+
+
+_EXPM1_ENDS = {dtypes.float32: (-20.0, 89.0), dtypes.float64: (-40.0, 710.0)}
 
 
 @public(inplace=True)
@@ -88,12 +84,9 @@ def log(input: Tensor) -> Any:
 
 @fused(gradient=lambda x, g: g / (x + 1))
 def _log1p(x: Any) -> Any:
-    """log u · x / (u - 1) with u = 1 + x rounded: the rounding cancels (W. Kahan)."""
-    u = 1 + x
-    small = u - 1
-    return where(
-        small == 0, x, where(u == math.inf, x, log(u) * (x / where(small == 0, 1.0, small)))
-    )
+    high, low = p.logarithm_of_one_plus(x)
+    value = where(x.abs() < 1e-30, x, where(x == math.inf, x, high + low))
+    return where(x > -1, value, where(x == -1, p.constant(-math.inf, x), math.nan))
 
 
 @public(inplace=True)
@@ -102,27 +95,15 @@ def log1p(input: Tensor) -> Any:
     return real(_log1p, input)
 
 
+def _to_base(base: int, x: Any) -> Any:
+    """Of powers of the base, whole numbers."""
+    usual = (x > 0) & ~isinf(x)
+    return where(usual, p.logarithm_to_base(base, *p.logarithm(where(usual, x, 1.0))), log(x))
+
+
 @fused(gradient=lambda x, g: g / (x * math.log(2)))
 def _log2(x: Any) -> Any:
-    """The exponent, exact, plus the mantissa's logarithm: powers of two give whole numbers."""
-    exponent, mantissa = _split(x)
-    usual = (x > 0) & ~isinf(x)
-    return where(usual, exponent + log(mantissa) * (1 / math.log(2)), log(x))
-
-
-def _split(x: Any) -> tuple[Any, Any]:
-    """x = mantissa · 2 to the exponent, √½ < mantissa ≤ √2, for positive finite x."""
-    bits, width, bias = _LAYOUT[x.dtype]
-    least = 2.0 ** (1 - bias)
-    tiny = x < least
-    scaled = where(tiny, x * 2.0**width, x)
-    whole = record(op.BITCAST, (scaled,), (bits,))
-    exponent = (whole >> width) - bias
-    mantissa = record(op.BITCAST, (whole - exponent * (1 << width),), (x.dtype,))
-    high = mantissa > math.sqrt(2)
-    mantissa = where(high, mantissa * 0.5, mantissa)
-    exponent = exponent.to(x.dtype) + high.to(x.dtype) - where(tiny, float(width), 0.0)
-    return exponent, mantissa
+    return _to_base(2, x)
 
 
 @public(inplace=True)
@@ -133,11 +114,7 @@ def log2(input: Tensor) -> Any:
 
 @fused(gradient=lambda x, g: g / (x * math.log(10)))
 def _log10(x: Any) -> Any:
-    """log x · log₁₀ e, the constant in two parts."""
-    logarithm = log(x)
-    if x.dtype is dtypes.float32:
-        return logarithm * 0.43359375 + logarithm * 0.00070073190325
-    return logarithm * (1 / math.log(10))
+    return _to_base(10, x)
 
 
 @public(inplace=True)
@@ -146,11 +123,10 @@ def log10(input: Tensor) -> Any:
     return real(_log10, input)
 
 
-@fused()
+@fused(gradient=lambda x, y, g: (g / (1 + exp(y - x)), g / (1 + exp(x - y))))
 def _logaddexp(x: Any, y: Any) -> Any:
-    greater = record(op.MAX, (x, y)).detach()
-    shift = where(isinf(greater), 0.0, greater)
-    return log(exp(x - shift) + exp(y - shift)) + shift
+    greater = record(op.MAX, (x, y))
+    return where(isinf(greater), greater, greater + log1p(exp(-(x - y).abs())))
 
 
 @public()
@@ -228,13 +204,19 @@ def _hypot_gradient(x: Any, y: Any, g: Any) -> Any:
 
 @fused(gradient=_hypot_gradient)
 def _hypot(x: Any, y: Any) -> Any:
-    """The greater times √(1 + (smaller / greater)²): no overflow."""
+    """Both are multiplied by a power of two first: their squares are numbers."""
     x, y = x.abs(), y.abs()
+    most = p.LAYOUT[x.dtype][2] // 2
     greater, smaller = record(op.MAX, (x, y)), -record(op.MAX, (-x, -y))
-    nothing = greater == 0
-    ratio = smaller / where(nothing, 1.0, greater)
-    length = where(nothing, 0.0, greater * sqrt(1 + ratio * ratio))
-    return where(isinf(x) | isinf(y), math.inf, length)
+    great, little = greater > 2.0 ** (most - 3), greater < 2.0 ** (13 - most)
+    scale = where(great, 2.0 ** -(most + 7), where(little, p.constant(2.0 ** (most + 27), x), 1.0))
+    back = where(great, 2.0 ** (most + 7), where(little, p.constant(2.0 ** -(most + 27), x), 1.0))
+    first, first_low = p.exact_product(greater * scale, greater * scale)
+    second, second_low = p.exact_product(smaller * scale, smaller * scale)
+    total, low = p.quick_sum(first, second)
+    length, low = p.root(where(greater == 0, 1.0, total), low + (first_low + second_low))
+    length = where(greater == 0, 0.0, (length + low) * back)
+    return where(isinf(x) | isinf(y), math.inf, where(x != x, x, where(y != y, y, length)))
 
 
 @public(inplace=True)
@@ -252,23 +234,31 @@ def hypot(input: Tensor, other: Tensor) -> Any:
 _TWO_OVER_ROOT_PI = 2 / math.sqrt(math.pi)
 
 
-def _bell(x: Any) -> Any:
-    """exp(-x²): the square in two parts, so that its rounding does not show for large x."""
-    bits = _LAYOUT[x.dtype][0]
-    mask = -(1 << 12) if bits is dtypes.int32 else -(1 << 27)
-    whole = record(op.BITCAST, (x,), (bits,)) & mask
-    high = record(op.BITCAST, (whole,), (x.dtype,))
-    return exp(-(high * high)) * exp((high - x) * (high + x))
+def scaled_tail(x: Any) -> p.Pair:
+    """exp(x²) erfc x as a pair, for x ≥ ½."""
+    t, t_low = p.quotient(1.0, 0.0, *p.exact_sum(x * 0.5, 1.0))
+    middle, middle_low = p.in_parts(ERFC_MIDDLE, x.dtype)
+    u, u_low = p.quick_sum(-0.5, t)
+    slope = evaluate(ERFC, u)
+    bend, bend_low = p.exact_product(u, slope)
+    high, low = p.exact_sum(bend, middle)
+    low = low + (fma(t_low + u_low, slope, bend_low) + middle_low)
+    product, lost = p.exact_product(t, high)
+    return product, lost + fma(t, low, t_low * high)
 
 
 def _tail(x: Any) -> Any:
-    """erfc x for x ≥ 0.9."""
-    t = 1 / (1 + 0.5 * x)
-    return t * evaluate(ERFC, t) * _bell(x)
+    """erfc x for ½ ≤ x."""
+    square, square_low = p.exact_product(x, x)
+    n, high, low = p.exponential_pair(-square, -square_low)
+    high, low = p.quick_sum(high, low)
+    curve, curve_low = scaled_tail(x)
+    product, lost = p.exact_product(high, curve)
+    return p.scaled(product + (lost + fma(high, curve_low, low * curve)), n)
 
 
 def _center(x: Any) -> Any:
-    """erf x for |x| ≤ 1."""
+    """erf x - x for |x| ≤ 1."""
     return x * evaluate(ERF, x * x)
 
 
@@ -276,14 +266,14 @@ def _center(x: Any) -> Any:
 def _erf(x: Any) -> Any:
     size = x.abs()
     if x.dtype is dtypes.float64:
-        t = 1 / (1 + 0.5 * size)
-        tail = 1 - t * evaluate(ERFC, t) * exp(-size * size)
-        return where(size < 1, _center(where(size < 1, x, 0.0)), where(x < 0, -tail, tail))
+        tail = 1 - _tail(where(size < 0.5, 0.5, where(size > 6.0, 6.0, size)))
+        near = where(size < 0.75, x, 0.0)
+        return where(size < 0.75, near + _center(near), where(x < 0, -tail, tail))
     size = where(size > ERF_IS_ONE, ERF_IS_ONE, size)  # NaN stays
     near = fma(x, evaluate(ERF_NEAR, size * size), x)
-    root = evaluate(ERFC_ROOT, size - 2.25)
+    root = evaluate(ERFC_ROOT, size - ERF_MIDDLE)
     far = fma(-root, root, 1)
-    return where(size < 1, near, where(x < 0, -far, far))
+    return where(size < ERF_MIDDLE, near, where(x < 0, -far, far))
 
 
 @public(inplace=True)
@@ -295,8 +285,14 @@ def erf(input: Tensor) -> Any:
 @fused(gradient=lambda x, g: g * (-_TWO_OVER_ROOT_PI * exp(-x * x)))
 def _erfc(x: Any) -> Any:
     size = x.abs()
-    tail = _tail(where(size > 30.0, 30.0, size))
-    return where(size < 0.9, 1 - _center(where(size < 1, x, 0.0)), where(x < 0, 2 - tail, tail))
+    most = _ERFC_IS_NOTHING[x.dtype]
+    tail = _tail(where(size < 0.5, 0.5, where(size > most, most, size)))  # NaN stays
+    near = where(size < 0.5, x, 0.0)
+    one, low = p.quick_sum(1.0, -near)
+    return where(size < 0.5, one + (low - _center(near)), where(x < 0, 2 - tail, tail))
+
+
+_ERFC_IS_NOTHING = {dtypes.float32: 11.0, dtypes.float64: 28.0}
 
 
 @public(inplace=True)
@@ -315,11 +311,11 @@ def _erfinv(y: Any) -> Any:
     x = sqrt(sqrt(shift * shift - logarithm * (1 / 0.147)) - shift)
     for _ in range(3):
         middle = where(x < 0.9, x, 0.0)
-        rest = where(x < 0.9, _center(middle) - inside, (1 - inside) - _tail(x))
+        rest = where(x < 0.9, (middle - inside) + _center(middle), (1 - inside) - _tail(x))
         step = rest / (_TWO_OVER_ROOT_PI * exp(-x * x))
         x = x - step / (1 + x * step)
     x = where(inside == 0, 0.0, x)
-    outside = where(size == 1, float("inf"), float("nan"))
+    outside = where(size == 1, p.constant(math.inf, y), math.nan)
     x = where(size < 1, x, outside)
     return where(y < 0, -x, x)
 

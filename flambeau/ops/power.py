@@ -8,45 +8,30 @@ from typing import Any
 from flambeau.graph import dtype as dtypes
 from flambeau.graph import op
 from flambeau.graph.dtype import bool_
+from flambeau.ops import precise as p
 from flambeau.ops.comparison import isinf
 from flambeau.ops.convert import check_fits
 from flambeau.ops.fused import fused
 from flambeau.ops.logic import where
-from flambeau.ops.math import _split, exp, log
+from flambeau.ops.math import log
 from flambeau.ops.operators import operator
+from flambeau.ops.polynomials import fma
 from flambeau.ops.promote import as_node, elementwise, result_dtype
 from flambeau.ops.publish import public
 from flambeau.tensor.record import record
 from flambeau.tensor.tensor import Tensor
 
-# log 2 in two parts, the first short enough to be multiplied by an exponent without rounding;
-# and the factor that splits a number into two halves of its bits (T. Dekker, 1971)
-_LOG2 = {
-    dtypes.float32: (0.693145751953125, 1.4286068203094172e-06, 4097.0),
-    dtypes.float64: (0.6931471803691238, 1.9082149292705877e-10, 134217729.0),
-}
-
-
-def _halves(x: Any, factor: float) -> tuple[Any, Any]:
-    scaled = x * factor
-    high = scaled - (scaled - x)
-    return high, x - high
-
 
 def _magnitude(size: Any, y: Any) -> Any:
-    """size to the power y, for positive finite size: y·log(size) with about twice the bits."""
-    first, second, factor = _LOG2[size.dtype]
-    exponent, mantissa = _split(size)
-    high, low = exponent * first, exponent * second + log(mantissa)
-    logarithm = high + low
-    rest = (high - logarithm) + low
-    product = y * logarithm
-    y_high, y_low = _halves(y, factor)
-    l_high, l_low = _halves(logarithm, factor)
-    lost = ((y_high * l_high - product) + y_high * l_low + y_low * l_high) + y_low * l_low
-    lost = lost + y * rest
-    fits = (product.abs() < 1000.0) & (y.abs() < 1e30)
-    return exp(product) * (1 + where(fits, lost, 0.0))
+    """size to the power y, for positive finite size: y · log(size) as a sum of two numbers."""
+    high, low = p.natural(*p.logarithm(size, twice=True))
+    product, lost = p.exact_product(y, high)
+    lost = fma(y, low, lost)
+    most = 1.5 * math.log(2) * p.LAYOUT[size.dtype][2]
+    inside = product.abs() < most
+    product = where(product > most, most, where(product < -most, -most, product))  # NaN stays
+    n, high, low = p.exponential_pair(product, where(inside, lost, 0.0))
+    return p.scaled(high + low, n)
 
 
 def _pow_gradient(x: Any, y: Any, g: Any) -> Any:
@@ -58,14 +43,11 @@ def _pow_gradient(x: Any, y: Any, g: Any) -> Any:
 
 @fused(gradient=_pow_gradient)
 def _pow(x: Any, y: Any) -> Any:
-    """exp(y log |x|) with the sign of an odd power; the error is about |y log m| units.
-
-    m is the mantissa of x, between √½ and √2. Special cases as C's pow.
-    """
+    """exp(y log |x|) with the sign of an odd power. Special cases as C's pow."""
     size = x.abs()
     usual = (size > 0) & ~isinf(size)
     value = _magnitude(where(usual, size, 1.0), y)
-    unusual = where((size == 0) == (y > 0), 0.0, float("inf"))
+    unusual = where((size == 0) == (y > 0), p.constant(0.0, size), math.inf)
     value = where(usual, value, where(size != size, size, where(y != y, y, unusual)))
     value = where((size == 1) & isinf(y), 1.0, value)
     whole = record(op.FLOOR, (y,)) == y

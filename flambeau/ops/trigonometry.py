@@ -1,4 +1,4 @@
-"""Circular and hyperbolic functions and their inverses, made of SIN, EXP, LOG and SQRT."""
+"""Circular and hyperbolic functions and their inverses, made of SIN, SQRT and `precise`."""
 
 from __future__ import annotations
 
@@ -7,19 +7,14 @@ from typing import Any
 
 from flambeau.graph import dtype as dtypes
 from flambeau.graph import op
+from flambeau.ops import precise as p
 from flambeau.ops.comparison import isinf
 from flambeau.ops.fused import fused, real
 from flambeau.ops.logic import where
-from flambeau.ops.math import exp, log, log1p, sqrt
-from flambeau.ops.polynomials import ASIN, ATAN, SINH, TANH, odd
+from flambeau.ops.math import sqrt
+from flambeau.ops.polynomials import ASIN, ASINH, ATAN, evaluate, fma, odd
 from flambeau.ops.publish import public
 from flambeau.tensor.tensor import Tensor
-
-# π/2 as the nearest number and what it lacks, and up to where shifting by it keeps all bits
-_QUARTER = {
-    dtypes.float32: (1.57079637050628662109375, -4.37113900018624283e-8, 2.0**20),
-    dtypes.float64: (1.5707963267948966, 6.123233995736766e-17, 2.0**48),
-}
 
 
 @public(inplace=True)
@@ -28,28 +23,10 @@ def sin(input: Tensor) -> Any:
     return real(op.SIN, input)
 
 
-@fused(gradient=lambda x, g: -g * sin(x))
-def _cos(x: Any) -> Any:
-    """From sin(x + π/2), whose rounding e is known: cos x = (sin(x + π/2 - e) - sin x sin e)/cos e.
-
-    Beyond 2²⁰ (2⁴⁸ in float64) 1 - 2 sin²(x/2), whose error is absolute.
-    """
-    quarter, lack, most = _QUARTER[x.dtype]
-    shifted = x + quarter
-    back = shifted - x
-    lost = (x - (shifted - back)) + (quarter - back) + lack
-    square = lost * lost
-    sine = lost - lost * square * (1 / 6)
-    cosine = 1 - square * 0.5 + square * square * (1 / 24)
-    near = (sin(shifted) - sin(x) * sine) / cosine
-    half = sin(x * 0.5)
-    return where(x.abs() < most, near, 1 - 2 * (half * half))
-
-
 @public(inplace=True)
 def cos(input: Tensor) -> Any:
     """The cosine of an angle in radians."""
-    return real(_cos, input)
+    return real(op.COS, input)
 
 
 @fused(saves="result", gradient=lambda y, g: g * (1 + y * y))
@@ -66,21 +43,45 @@ def tan(input: Tensor) -> Any:
 # inverses ---------------------------------------------------------------------------------------
 
 
-def _arctangent(x: Any) -> Any:
-    """Octants: |x| above 1 by π/2 - atan(1/x), above tan π/8 by π/4 + atan((x - 1)/(x + 1))."""
-    size = x.abs()
-    inverted = size > 1
-    unit = where(inverted, 1 / where(inverted, size, 1.0), size)
-    upper = math.tan(math.pi / 8) < unit
-    small = odd(ATAN, where(upper, (unit - 1) / (unit + 1), unit))
-    angle = where(upper, small + math.pi / 4, small)
-    angle = where(inverted, math.pi / 2 - angle, angle)
-    return where(x < 0, -angle, where(x == 0, x, angle))
+def _arctangent(x: Any, x_low: Any) -> p.Pair:
+    """atan(x + x_low) as a pair, for 0 ≤ x ≤ 1; above ½ it is π/4 + atan((x - 1) / (x + 1))."""
+    upper = x > 0.5
+    below, below_low = p.quick_sum(1.0, x)
+    below, below_low = where(upper, below, 1.0), where(upper, below_low + x_low, 0.0)
+    t, t_low = p.quotient(where(upper, x - 1.0, x), x_low, below, below_low)
+    square = t * t
+    bend = fma(t * square, evaluate(ATAN, square), t_low)
+    base, base_low = p.in_parts(p.QUARTER_PI, x.dtype)
+    angle, lost = p.quick_sum(where(upper, p.constant(base, x), 0.0), t)
+    return angle, lost + (bend + where(upper, p.constant(base_low, x), 0.0))
+
+
+def _from(angle: tuple[float, float], x: Any, x_low: Any) -> p.Pair:
+    """angle - (x + x_low), for x that is not greater."""
+    high, low = p.in_parts(angle, x.dtype)
+    total, rest = p.quick_sum(high, -x)
+    return total, rest + (low - x_low)
+
+
+def _choose(condition: Any, x: p.Pair, y: p.Pair) -> p.Pair:
+    return where(condition, x[0], y[0]), where(condition, x[1], y[1])
+
+
+def _turned(steep: Any, smaller: Any, greater: Any) -> p.Pair:
+    """atan(smaller / greater) as a pair, or where it is steep π/2 less that; 0 of two zeros."""
+    greater = where(greater == 0, 1.0, greater)
+    ratio = smaller / greater
+    lost = fma(-ratio, greater, smaller) / greater
+    angle = _arctangent(ratio, where(isinf(greater), 0.0, lost))
+    return _choose(steep, _from(p.HALF_PI, *angle), angle)
 
 
 @fused(gradient=lambda x, g: g / (1 + x * x))
 def _atan(x: Any) -> Any:
-    return _arctangent(x)
+    size = x.abs()
+    steep = size > 1
+    angle, low = _turned(steep, where(steep, 1.0, size), where(steep, size, 1.0))
+    return p.with_sign(angle + low, x)
 
 
 @public("arctan", inplace=True)
@@ -101,12 +102,9 @@ def _atan2(y: Any, x: Any) -> Any:
     steep = wide < tall
     greater, smaller = where(steep, tall, wide), where(steep, wide, tall)
     both = isinf(greater) & isinf(smaller)
-    ratio = where(both, 1.0, smaller / where(greater == 0, 1.0, greater))
-    angle = _arctangent(ratio)
-    angle = where(steep, math.pi / 2 - angle, angle)
-    left = x.signbit()
-    angle = where(left, math.pi - angle, angle)
-    return where((y != y) | (x != x), y + x, where(y.signbit(), -angle, angle))
+    angle = _turned(steep, where(both, 1.0, smaller), where(both, 1.0, greater))
+    angle, low = _choose(x.signbit(), _from(p.PI, *angle), angle)
+    return where((y != y) | (x != x), y + x, p.with_sign(angle + low, y))
 
 
 @public("arctan2", inplace=True)
@@ -115,20 +113,24 @@ def atan2(input: Tensor, other: Tensor) -> Any:
     return real(_atan2, input, other)
 
 
-def _arcsine_parts(x: Any) -> tuple[Any, Any, Any]:
-    """For |x| ≤ ½ asin x; beyond, 2 asin √((1 - |x|)/2): the angle from the end."""
+def _arcsine_parts(x: Any) -> tuple[Any, p.Pair, p.Pair]:
+    """For |x| ≤ ½ asin x; beyond, 2 asin √((1 - |x|)/2): the angle from the end. Both as pairs."""
     size = x.abs()
     outer = size > 0.5
-    rest = (1 - size) * 0.5
-    root = sqrt(where(outer, rest, 0.0))
-    return outer, odd(ASIN, where(outer, 0.0, x)), 2 * odd(ASIN, root)
+    inner = where(outer, 0.0, x)
+    square = inner * inner
+    rest = where(outer, (1 - size) * 0.5, 0.0)
+    root = sqrt(rest)
+    low = fma(-root, root, rest) / where(root == 0, 1.0, 2.0 * root)
+    bend = fma(root * rest, evaluate(ASIN, rest), low)
+    return outer, (inner, inner * square * evaluate(ASIN, square)), (2.0 * root, 2.0 * bend)
 
 
 @fused(gradient=lambda x, g: g / sqrt((1 - x) * (1 + x)))
 def _asin(x: Any) -> Any:
     outer, inner, end = _arcsine_parts(x)
-    angle = math.pi / 2 - end
-    return where(outer, where(x < 0, -angle, angle), where(x != x, x, inner))
+    angle, low = _from(p.HALF_PI, *end)
+    return where(outer, p.with_sign(angle + low, x), where(x != x, x, inner[0] + inner[1]))
 
 
 @public("arcsin", inplace=True)
@@ -140,7 +142,9 @@ def asin(input: Tensor) -> Any:
 @fused(gradient=lambda x, g: -g / sqrt((1 - x) * (1 + x)))
 def _acos(x: Any) -> Any:
     outer, inner, end = _arcsine_parts(x)
-    return where(outer, where(x < 0, math.pi - end, end), math.pi / 2 - where(x != x, x, inner))
+    end = _choose(x < 0, _from(p.PI, *end), end)
+    angle, low = _choose(outer, end, _from(p.HALF_PI, *inner))
+    return where(x != x, x, angle + low)
 
 
 @public("arccos", inplace=True)
@@ -154,10 +158,7 @@ def acos(input: Tensor) -> Any:
 
 @fused(saves="result", gradient=lambda y, g: g * (1 - y * y))
 def _tanh(x: Any) -> Any:
-    size = x.abs()
-    small = odd(TANH, where(size < 0.625, x, 0.0))
-    large = 1 - 2 / (exp(2 * size) + 1)
-    return where(size < 0.625, small, where(x < 0, -large, large))
+    return p.with_sign(p.hyperbolic_tangent(p.magnitude(x)), x)
 
 
 @public(inplace=True)
@@ -166,13 +167,25 @@ def tanh(input: Tensor) -> Any:
     return real(_tanh, input)
 
 
+def _half_exponentials(x: Any) -> tuple[Any, p.Pair, p.Pair, Any]:
+    """n, and 2⁻ⁿ (eˣ - 1) and 2⁻ⁿ eˣ as pairs, and 2⁻ⁿ, for x ≥ 0 that does not overflow."""
+    most = _SINH_OVERFLOWS[x.dtype]
+    n, inverse, high, low = p.less_one(where(x > most, most, x))  # NaN stays
+    total, more = p.exact_sum(high, inverse)
+    return n, (high, low), (total, low + more), inverse
+
+
+_SINH_OVERFLOWS = {dtypes.float32: 89.5, dtypes.float64: 710.5}
+
+
 @fused(gradient=lambda x, g: g * cosh(x))  # type: ignore[has-type]  # defined below
 def _sinh(x: Any) -> Any:
-    size = x.abs()
-    half = exp(size * 0.5)
-    large = (0.5 * half) * half - 0.5 / (half * half)
-    small = odd(SINH, where(size < 1, x, 0.0))
-    return where(size < 1, small, where(x < 0, -large, large))
+    """Half of (eˣ - 1) + (eˣ - 1) / eˣ."""
+    n, less, whole, inverse = _half_exponentials(x.abs())
+    ratio, ratio_low = p.quotient(*less, *whole)
+    high, low = p.quick_sum(less[0], inverse * ratio)
+    low = low + fma(inverse, ratio_low, less[1])
+    return where(x == 0, x, p.with_sign(2.0 * (high + low) * p.power_of_two(n - 2.0), x))
 
 
 @public(inplace=True)
@@ -183,8 +196,12 @@ def sinh(input: Tensor) -> Any:
 
 @fused(gradient=lambda x, g: g * sinh(x))
 def _cosh(x: Any) -> Any:
-    half = exp(x.abs() * 0.5)
-    return (0.5 * half) * half + 0.5 / (half * half)
+    """Half of eˣ + 1 / eˣ."""
+    n, _, whole, inverse = _half_exponentials(x.abs())
+    ratio, ratio_low = p.quotient(inverse, 0.0, *whole)
+    high, low = p.quick_sum(whole[0], inverse * ratio)
+    low = low + fma(inverse, ratio_low, whole[1])
+    return 2.0 * (high + low) * p.power_of_two(n - 2.0)
 
 
 @public(inplace=True)
@@ -198,13 +215,18 @@ _HUGE = {dtypes.float32: 1e9, dtypes.float64: 1e150}
 
 @fused(gradient=lambda x, g: g / sqrt(x * x + 1))
 def _asinh(x: Any) -> Any:
+    """log(|x| + √(x² + 1)); a polynomial below ½."""
     size = x.abs()
     huge = _HUGE[x.dtype] < size
-    usual = where(huge, 0.0, size)
-    square = usual * usual
-    value = log1p(usual + square / (1 + sqrt(square + 1)))
-    value = where(huge, log(size) + math.log(2), value)
-    return where(x < 0, -value, where(x == 0, x, value))
+    usual = where(huge, 1.0, size)
+    square, lost = p.exact_product(usual, usual)
+    total, more = p.exact_sum(square, 1.0)
+    root, low = p.root(total, lost + more)
+    both, rest = p.quick_sum(root, usual)
+    k, high, low = p.logarithm(where(huge, size, both), where(huge, 0.0, rest + low))
+    high, low = p.natural(where(huge, k + 1.0, k), high, low)
+    value = where(size < 0.5, odd(ASINH, where(size < 0.5, size, 0.0)), high + low)
+    return p.with_sign(where(isinf(x), size, value), x)
 
 
 @public("arcsinh", inplace=True)
@@ -215,10 +237,17 @@ def asinh(input: Tensor) -> Any:
 
 @fused(gradient=lambda x, g: g / sqrt((x - 1) * (x + 1)))
 def _acosh(x: Any) -> Any:
+    """log(x + √(x² - 1))."""
     huge = _HUGE[x.dtype] < x
-    above = where(huge, 0.0, x - 1)
-    value = log1p(above + sqrt(2 * above + above * above))
-    return where(huge, log(x) + math.log(2), value)
+    usual = where(huge, 2.0, x)
+    square, lost = p.exact_product(usual, usual)
+    total, more = p.exact_sum(square, -1.0)
+    root, low = p.root(where(total > 0, total, 1.0), lost + more)
+    both, rest = p.quick_sum(usual, root)
+    k, high, low = p.logarithm(where(huge, x, both), where(huge, 0.0, rest + low))
+    high, low = p.natural(where(huge, k + 1.0, k), high, low)
+    value = where(x == 1, 0.0, where(x == math.inf, x, high + low))
+    return where(x >= 1, value, math.nan)
 
 
 @public("arccosh", inplace=True)
@@ -229,9 +258,15 @@ def acosh(input: Tensor) -> Any:
 
 @fused(gradient=lambda x, g: g / ((1 - x) * (1 + x)))
 def _atanh(x: Any) -> Any:
+    """Half of log(1 + 2|x| / (1 - |x|))."""
     size = x.abs()
-    value = 0.5 * log1p(2 * size / (1 - size))
-    return where(x < 0, -value, where(x == 0, x, value))
+    inside = where(size < 1, size, 0.0)
+    below, low = p.quick_sum(1.0, -inside)
+    high, low = p.logarithm_of_one_plus(*p.quotient(2.0 * inside, 0.0, below, low))
+    value = where(size < 1e-30, size, 0.5 * (high + low))
+    return p.with_sign(
+        where(size < 1, value, where(size == 1, p.constant(math.inf, x), math.nan)), x
+    )
 
 
 @public("arctanh", inplace=True)

@@ -53,6 +53,7 @@ CASES = [
     one(op.EXP, FLOATS),
     one(op.LOG, FLOATS, positive=True),
     one(op.SIN, FLOATS),
+    one(op.COS, FLOATS),
     one(op.FLOOR, FLOATS),
     two(op.ADD, ALL),
     two(op.MUL, ALL),

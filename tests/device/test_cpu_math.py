@@ -47,8 +47,9 @@ RANGES = {
     "EXP": [(-103.0, 88.7), (-1.0, 1.0), (-1e-3, 1e-3)],
     "LOG": [(1e-3, 10.0), (0.9, 1.1), (1e-38, 1e-30), (1e20, 3e38), (1e-44, 1e-38)],
     "SIN": [(-3.2, 3.2), (-100.0, 100.0), (-1e5, 1e5), (1e6, 1e30)],
+    "COS": [(-3.2, 3.2), (-100.0, 100.0), (-1e5, 1e5), (1e6, 1e30)],
 }
-FUNCTIONS = {"EXP": np.exp, "LOG": np.log, "SIN": np.sin}
+FUNCTIONS = {"EXP": np.exp, "LOG": np.log, "SIN": np.sin, "COS": np.cos}
 CASES = [(op, *ends) for op, ranges in RANGES.items() for ends in ranges]
 
 
@@ -71,6 +72,9 @@ DOUBLE_CASES = [
     ("SIN", -3.2, 3.2),
     ("SIN", -1e5, 1e5),
     ("SIN", 1e7, 1e15),
+    ("COS", -3.2, 3.2),
+    ("COS", -1e5, 1e5),
+    ("COS", 1e7, 1e15),
 ]
 
 
@@ -83,7 +87,7 @@ def test_float64_is_within_two_units(device: Any, op: str, low: float, high: flo
 
 
 @pytest.mark.parametrize("name", ["float16", "bfloat16", "float32", "float64"])
-@pytest.mark.parametrize("op", ["EXP", "LOG", "SIN", "SQRT", "FLOOR", "NEG"])
+@pytest.mark.parametrize("op", ["EXP", "LOG", "SIN", "COS", "SQRT", "FLOOR", "NEG"])
 def test_special_values(device: Any, op: str, name: str) -> None:
     x = np.array([0.0, -0.0, 1.0, -1.0, np.inf, -np.inf, np.nan, 89.0, -104.5, 710.0, -746.0, 2.5])
     x = x.astype(dtypes.DTYPES[name].numpy)

@@ -122,6 +122,7 @@ PRIMITIVES: dict[Any, Entry] = {
     op.EXP: Entry(e.plain("Exp")),
     op.LOG: Entry(e.plain("Log")),
     op.SIN: Entry(e.plain("Sin"), widens="brain"),
+    op.COS: Entry(e.plain("Cos"), widens="brain"),
     op.FLOOR: Entry(e.plain("Floor")),
     op.CAST: Entry(e.cast),
     op.BITCAST: Entry(e.bitcast, since=26),
@@ -177,7 +178,6 @@ REASONS: dict[Any, str] = {
 """Why the other primitives cannot be written."""
 
 _TRIGONOMETRY = {
-    trigonometry._cos: "Cos",
     trigonometry._tan: "Tan",
     trigonometry._atan: "Atan",
     trigonometry._asin: "Asin",

@@ -43,9 +43,18 @@ SUMS = 256
 FEW_RANGES = 4
 """An axis in lanes is still cut into so many ranges, which threads share."""
 
-_WEIGHT = {"EXP": 14.0, "LOG": 20.0, "SIN": 30.0, "DIV": 4.0, "SQRT": 4.0, "IDIV": 8.0, "MOD": 10.0}
+_WEIGHT = {
+    "EXP": 14.0,
+    "LOG": 20.0,
+    "SIN": 30.0,
+    "COS": 30.0,
+    "DIV": 4.0,
+    "SQRT": 4.0,
+    "IDIV": 8.0,
+    "MOD": 10.0,
+}
 _FREE = frozenset({"const", "scalar", "axis", "result"})
-_HEAVY = frozenset({"EXP", "LOG", "SIN"})
+_HEAVY = frozenset({"EXP", "LOG", "SIN", "COS"})
 
 
 @dataclass(frozen=True)

@@ -166,6 +166,7 @@ RULES: dict[str, Rule] = {
     "EXP": _function(math.exp),
     "LOG": _function(math.log),
     "SIN": _function(math.sin),
+    "COS": _function(math.cos),
     "FLOOR": _unary("floor"),
     "ADD": _arithmetic("fadd", "add", "or"),
     "MUL": _arithmetic("fmul", "mul", "and"),

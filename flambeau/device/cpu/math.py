@@ -1,4 +1,4 @@
-"""exp, log and sin as polynomials, for scalars and vectors alike.
+"""exp, log, sin and cos as polynomials, for scalars and vectors alike.
 
 Each function takes the emitter, the register type ("float" or "double"), the number of lanes and
 the name of the argument, and returns the name of the result. They follow the reductions of
@@ -11,6 +11,7 @@ import math
 from collections.abc import Sequence
 
 from flambeau.device.cpu.emit import Emitter, float_literal, suffix_of, vector_type
+from flambeau.graph.exponential import EXP_REST, LN2
 
 
 class Vector:
@@ -76,43 +77,56 @@ class Vector:
 
 _EXP = {
     # kind: least and greatest argument that matter, magic rounder, mantissa bits, exponent bias,
-    # ln 2 in two parts, (eʳ - 1 - r) / r² in r
+    # ln 2 as the nearest number and what that lacks, in a short part and the rest,
+    # (eʳ - 1 - r - r²/2) / r³ in r
     "float": (
-        -104.0,
-        89.0,
-        12582912.0,
-        23,
-        127,
-        0.693359375,
-        -2.12194440054690583e-4,
-        (1.3814510311931372e-3, 8.36873147636652e-3, 4.166838899254799e-2, 0.16666521, 0.49999994),
+        (-104.0, 89.0, 12582912.0, 23, 127),
+        (0.6931471824645996, -1.904654299957768e-09),
+        LN2[0],
+        EXP_REST[0],
     ),
     "double": (
-        -746.0,
-        710.0,
-        6755399441055744.0,
-        52,
-        1023,
-        6.93147180369123816490e-01,
-        1.90821492927058770002e-10,
-        tuple([1 / math.factorial(k) for k in range(13, 1, -1)]),
+        (-746.0, 710.0, 6755399441055744.0, 52, 1023),
+        (0.6931471805599453, 2.3190468138462996e-17),
+        LN2[1],
+        EXP_REST[1],
     ),
 }
 
 
 def exp(emitter: Emitter, kind: str, lanes: int, x: str) -> str:
-    """eˣ = 2ⁿ · eʳ, |r| ≤ ln(2)/2."""
+    """eˣ = 2ⁿ · eʳ, |r| ≤ ln(2)/2. What 1 + r loses, and what r lacks (the tail), is added with
+    the rest of the series, so that hardly more than one rounding counts."""
     v = Vector(emitter, kind, lanes)
-    least, most, magic, _, _, high, low, coefficients = _EXP[kind]
+    (least, most, magic, _, _), *_ = _EXP[kind]
     x = v.select(v.compare("ogt", x, v.number(most)), v.number(most), x)
     x = v.select(v.compare("olt", x, v.number(least)), v.number(least), x)
     rounded = v.fma(x, v.number(1 / math.log(2)), v.number(magic))
-    n = v.op("fsub", rounded, v.number(magic))
-    r = v.fma(n, v.number(-high), x)
-    r = v.fma(n, v.number(-low), r)
-    p = v.fma(v.op("fmul", r, r), v.polynomial(r, coefficients), r)
+    r, tail = _exponent_taken(v, x, v.op("fsub", rounded, v.number(magic)))
+    square = v.op("fmul", r, r)
+    curve = v.polynomial(r, (*_EXP[kind][3][::-1], 0.5))
+    total = v.op("fadd", v.number(1.0), r)
+    lost = v.op("fadd", v.op("fsub", v.number(1.0), total), r)
+    if kind == "double":  # n is larger, and with it the tail
+        curve = v.op("fmul", square, curve)
+        rest = v.op("fadd", curve, v.fma(tail, v.op("fadd", total, curve), lost))
+    else:
+        share = v.fma(square, v.number(0.5), total)
+        rest = v.fma(square, curve, v.fma(tail, share, lost))
     power = v.integer_op("sub", v.to_bits(rounded), v.to_bits(v.number(magic)))
-    return _scaled(v, v.op("fadd", p, v.number(1.0)), power)
+    return _scaled(v, v.op("fadd", total, rest), power)
+
+
+def _exponent_taken(v: Vector, x: str, n: str) -> tuple[str, str]:
+    """x - n log 2 as a number and what it lacks. One fused operation is exact; without it n times
+    a short part of log 2 is, and the other part's rounding is kept."""
+    _, nearest, short, _ = _EXP[v.kind]
+    if v.emitter.fused:
+        return v.fma(n, v.number(-nearest[0]), x), v.op("fmul", n, v.number(-nearest[1]))
+    start = v.fma(n, v.number(-short[0]), x)
+    rest = v.op("fmul", n, v.number(-short[1]))
+    r = v.op("fadd", start, rest)
+    return r, v.op("fadd", v.op("fsub", start, r), rest)
 
 
 def _scaled(v: Vector, x: str, power: str) -> str:
@@ -124,7 +138,7 @@ def _scaled(v: Vector, x: str, power: str) -> str:
             power = v.emitter.let(f"trunc {v.ints} {power} to {few}")
         name = f"llvm.ldexp.{suffix_of(v.kind, v.lanes)}.{suffix_of('i32', v.lanes)}"
         return v.emitter.call(name, v.type, [(v.type, x), (few, power)])
-    _, _, _, mantissa, bias, *_ = _EXP[v.kind]
+    (*_, mantissa, bias), *_ = _EXP[v.kind]
     half = v.integer_op("ashr", power, v.integer(1))
     for part in (half, v.integer_op("sub", power, half)):
         biased = v.integer_op("add", part, v.integer(bias))
@@ -211,60 +225,89 @@ _HALF_PI = (
 """π/2 in parts of 33 bits, so that small multiples are exact."""
 
 LARGE_ANGLE = 1048576.0
-"""Beyond this the C library's sine is called lane by lane: its reduction is exact."""
+"""Beyond this the C library's sine and cosine are called lane by lane: its reduction is exact."""
 
 
 def sin(emitter: Emitter, kind: str, lanes: int, x: str) -> str:
+    return _circular(emitter, kind, lanes, x, "sin")
+
+
+def cos(emitter: Emitter, kind: str, lanes: int, x: str) -> str:
+    return _circular(emitter, kind, lanes, x, "cos")
+
+
+def _circular(emitter: Emitter, kind: str, lanes: int, x: str, name: str) -> str:
     """Reduced by multiples of π/2 and computed in double, for float too."""
     wide = x
     single = vector_type("float", lanes)
     double = vector_type("double", lanes)
     if kind == "float":
         wide = emitter.let(f"fpext {single} {x} to {double}")
-    result = _sin_double(Vector(emitter, "double", lanes), wide)
+    result = _circular_double(Vector(emitter, "double", lanes), wide, name, kind == "double")
     if kind == "float":
         result = emitter.let(f"fptrunc {double} {result} to {single}")
     return result
 
 
-def _sin_double(v: Vector, x: str) -> str:
+def _circular_double(v: Vector, x: str, name: str, precise: bool) -> str:
+    """The sine, or the cosine, which is a quadrant ahead."""
     size = v.unary("fabs", x)
     small = v.compare("ole", size, v.number(LARGE_ANGLE))
     reduced = v.select(small, x, v.number(0.0))
     n = v.unary("rint", v.op("fmul", reduced, v.number(2 / math.pi)))
     quadrant = v.emitter.let(f"fptosi {v.type} {n} to {v.ints}")
-    r = _reduced(v, reduced, n)
-    z = v.op("fmul", r, r)
-    sine = v.fma(v.op("fmul", r, z), v.polynomial(z, _SIN), r)
-    cosine = v.fma(v.op("fmul", z, z), v.polynomial(z, _COS), v.fma(z, v.number(-0.5), v.number(1)))
+    if name == "cos":
+        quadrant = v.integer_op("add", quadrant, v.integer(1))
+    sine, cosine = _series(v, *_reduced(v, reduced, n), precise)
     odd = v.integer_op("and", quadrant, v.integer(1))
     is_odd = v.emitter.let(f"icmp ne {v.ints} {odd}, {v.integer(0)}")
     result = v.select(is_odd, cosine, sine)
     flip = v.integer_op("shl", v.integer_op("and", quadrant, v.integer(2)), v.integer(62))
     result = v.from_bits(v.integer_op("xor", v.to_bits(result), flip))
-    # sin(-0.0) is -0.0, which the reduction would lose
-    result = v.select(v.compare("oeq", x, v.number(0.0)), x, result)
-    return _large_angles(v, x, small, result)
+    if name == "sin":  # sin(-0.0) is -0.0, which the reduction would lose
+        result = v.select(v.compare("oeq", x, v.number(0.0)), x, result)
+    return _large_angles(v, x, small, result, name)
 
 
-def _reduced(v: Vector, x: str, n: str) -> str:
-    """x - n·π/2: what the second part loses is added again with the others."""
+def _series(v: Vector, r: str, low: str, precise: bool) -> tuple[str, str]:
+    """sin(r + low) and cos(r + low); where it must be precise, what rounding loses is kept."""
+    z = v.op("fmul", r, r)
+    half = v.op("fmul", z, v.number(0.5))
+    cube, square = v.op("fmul", r, z), v.op("fmul", z, z)
+    one = v.number(1)
+    near = v.op("fsub", one, half)
+    if not precise:
+        return (
+            v.fma(cube, v.polynomial(z, _SIN), v.op("fadd", r, low)),
+            v.fma(square, v.polynomial(z, _COS), near),
+        )
+    sine = v.op("fadd", v.fma(cube, v.polynomial(z, _SIN), v.op("fmul", low, near)), r)
+    lost = v.op("fsub", v.op("fsub", one, near), half)
+    rounding = v.fma(r, r, v.op("fsub", v.number(0.0), z))
+    lost = v.fma(rounding, v.number(-0.5), lost)
+    rest = v.fma(r, v.op("fsub", v.number(0.0), low), lost)
+    return sine, v.op("fadd", v.fma(square, v.polynomial(z, _COS), rest), near)
+
+
+def _reduced(v: Vector, x: str, n: str) -> tuple[str, str]:
+    """x - n·π/2 as a number and what it lacks: what one part loses is added with the next ones."""
     first, second, *others = (v.number(-part) for part in _HALF_PI)
     start = v.fma(n, first, x)
     high = v.fma(n, second, start)
     low = v.fma(n, second, v.op("fsub", start, high))
     for part in others:
         low = v.fma(n, part, low)
-    return v.op("fadd", high, low)
+    total = v.op("fadd", high, low)
+    return total, v.op("fadd", v.op("fsub", high, total), low)
 
 
-def _large_angles(v: Vector, x: str, small: str, result: str) -> str:
+def _large_angles(v: Vector, x: str, small: str, result: str, name: str) -> str:
     """Replace the lanes whose angle is large, infinite or NaN."""
     emitter = v.emitter
     every = small
     if v.lanes > 1:
-        name = f"llvm.vector.reduce.and.v{v.lanes}i1"
-        every = emitter.call(name, "i1", [(v.bools, small)])
+        reduce = f"llvm.vector.reduce.and.v{v.lanes}i1"
+        every = emitter.call(reduce, "i1", [(v.bools, small)])
     label = emitter.number()
     emitter.line(f"br label %near{label}\nnear{label}:")
     emitter.line(f"br i1 {every}, label %done{label}, label %far{label}\nfar{label}:")
@@ -275,7 +318,7 @@ def _large_angles(v: Vector, x: str, small: str, result: str) -> str:
             angle = emitter.let(f"extractelement {v.type} {x}, i64 {lane}")
             chosen = emitter.let(f"extractelement {v.bools} {small}, i64 {lane}")
             old = emitter.let(f"extractelement {v.type} {patched}, i64 {lane}")
-        exact = emitter.call("sin", "double", [("double", angle)])
+        exact = emitter.call(name, "double", [("double", angle)])
         picked = emitter.let(f"select i1 {chosen}, double {old}, double {exact}")
         if v.lanes > 1:
             patched = emitter.let(f"insertelement {v.type} {patched}, double {picked}, i64 {lane}")

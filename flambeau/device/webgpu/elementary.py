@@ -38,13 +38,17 @@ define(
 fn exponential(x: f32) -> f32 {
   let bounded = clamp(x, -105.0f, 89.0f);
   let whole = round(bounded * 1.44269504f);
-  let rest = fma(whole, 2.12194440e-4f, opaque(fma(whole, -0.693359375f, bounded)));
-  var p = fma(1.9875691500e-4f, rest, 1.3981999507e-3f);
-  p = fma(p, rest, 8.3334519073e-3f);
-  p = fma(p, rest, 4.1665795894e-2f);
-  p = fma(p, rest, 1.6666665459e-1f);
-  p = fma(p, rest, 5.0000001201e-1f);
-  p = fma(p, rest * rest, rest) + 1.0f;
+  let rest = opaque(fma(whole, -0.693145751953125f, bounded));
+  var tail = whole * -1.4286068203094172e-6f;
+  var p = fma(2.0022309036e-4f, rest, 1.3935060706e-3f);
+  p = fma(p, rest, 8.3331326023e-3f);
+  p = fma(p, rest, 4.1666466743e-2f);
+  p = fma(p, rest, 1.6666667163e-1f);
+  p = fma(p, rest, 0.5f) * (rest * rest);
+  tail = fma(0.5f * tail, tail, tail);
+  p += fma(tail, rest + p, tail);
+  let total = opaque(1.0f + rest);
+  p = total + (opaque(opaque(1.0f - total) + rest) + p);
   let exponent = i32(whole);
   let part = exponent / 2;
   var y = p * power_of_two(part) * power_of_two(exponent - part);
@@ -94,7 +98,7 @@ fn logarithm(x: f32) -> f32 {
 """,
 )
 define(
-    "sine",
+    "circular",
     "opaque bits_f32 power_of_two",
     """
 fn multiply_wide(x: u32, y: u32) -> vec2<u32> {
@@ -146,10 +150,11 @@ fn reduce_far(bits: u32, quadrant: ptr<function, u32>) -> f32 {
   return select(rest, -rest, negative);
 }
 
-fn sine(x: f32) -> f32 {
+// sin(x + ahead * pi/2)
+fn circular(x: f32, ahead: u32) -> f32 {
   let bits = bitcast<u32>(x) & 0x7fffffffu;
   if (bits >= 0x7f800000u) { return bits_f32(0x7fc00000u); }
-  if (bits < 0x39000000u) { return x; }
+  if (bits < 0x39000000u) { return select(x, 1.0f, ahead == 1u); }
   var quadrant = 0u;
   var rest = 0.0f;
   if (bits < 0x43800000u) {
@@ -170,12 +175,15 @@ fn sine(x: f32) -> f32 {
   var c = fma(2.443315711809948e-5f, square, -1.388731625493765e-3f);
   c = fma(c, square, 4.166664568298827e-2f);
   c = fma(c, square * square, fma(-0.5f, square, 1.0f));
+  quadrant += ahead;
   let y = select(s, c, (quadrant & 1u) == 1u);
-  let flip = ((quadrant & 2u) << 30u) ^ (bitcast<u32>(x) & 0x80000000u);
-  return bitcast<f32>(bitcast<u32>(y) ^ flip);
+  let sign = select(bitcast<u32>(x) & 0x80000000u, 0u, ahead == 1u);
+  return bitcast<f32>(bitcast<u32>(y) ^ ((quadrant & 2u) << 30u) ^ sign);
 }
 """,
 )
+define("sine", "circular", "fn sine(x: f32) -> f32 { return circular(x, 0u); }")
+define("cosine", "circular", "fn cosine(x: f32) -> f32 { return circular(x, 1u); }")
 define(
     "modulo_f32",
     "bits_f32",

@@ -163,6 +163,7 @@ class Expressions:
             "EXP": "exponential",
             "LOG": "logarithm",
             "SIN": "sine",
+            "COS": "cosine",
             "DIV": "divide",
             "MOD": "modulo_f32",
             "MAX": "greater",

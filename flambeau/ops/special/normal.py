@@ -11,19 +11,12 @@ from typing import Any
 from flambeau.ops.comparison import isnan
 from flambeau.ops.fused import fused, real
 from flambeau.ops.logic import where
-from flambeau.ops.math import erf, erfc, erfinv, exp, log, log1p, sqrt
-from flambeau.ops.polynomials import ERFC, evaluate
+from flambeau.ops.math import erf, erfc, erfinv, exp, log, log1p, scaled_tail, sqrt
 from flambeau.ops.publish import public
 from flambeau.tensor.tensor import Tensor
 
 _ROOT_HALF = math.sqrt(0.5)
 _DENSITY = 1 / math.sqrt(2 * math.pi)
-
-
-def _scaled_tail(x: Any) -> Any:
-    """exp(x²) erfc x for x ≥ 0.9."""
-    t = 1 / (1 + 0.5 * x)
-    return t * evaluate(ERFC, t)
 
 
 def _erfcx_gradient(x: Any, g: Any) -> Any:
@@ -34,7 +27,8 @@ def _erfcx_gradient(x: Any, g: Any) -> Any:
 def _erfcx(x: Any) -> Any:
     high = x > 0.9
     low = where(high, 0.0, x)
-    return where(high, _scaled_tail(where(high, x, 1.0)), exp(low * low) * erfc(low))
+    tail, tail_low = scaled_tail(where(high, x, 1.0))
+    return where(high, tail + tail_low, exp(low * low) * erfc(low))
 
 
 @public(method=False, function=False)
