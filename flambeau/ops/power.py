@@ -21,14 +21,27 @@ from flambeau.ops.publish import public
 from flambeau.tensor.record import record
 from flambeau.tensor.tensor import Tensor
 
+_HALVES = {dtypes.float32: 4097.0, dtypes.float64: 134217729.0}
+"""The factor that splits a number into two halves of its bits (T. Dekker, 1971)."""
+
+
+def _exact_product(x: Any, y: Any) -> p.Pair:
+    """As p.exact_product, but exact without a fused operation, too: powers need both numbers."""
+    factor = _HALVES[x.dtype]
+    x_high, y_high = (each * factor - (each * factor - each) for each in (x, y))
+    x_low, y_low = x - x_high, y - y_high
+    product = x * y
+    lost = ((x_high * y_high - product) + x_high * y_low + x_low * y_high) + x_low * y_low
+    return product, lost
+
 
 def _magnitude(size: Any, y: Any) -> Any:
     """size to the power y, for positive finite size: y · log(size) as a sum of two numbers."""
     high, low = p.natural(*p.logarithm(size, twice=True))
-    product, lost = p.exact_product(y, high)
+    product, lost = _exact_product(y, high)
     lost = fma(y, low, lost)
     most = 1.5 * math.log(2) * p.LAYOUT[size.dtype][2]
-    inside = product.abs() < most
+    inside = (product.abs() < most) & (y.abs() < 1e30)
     product = where(product > most, most, where(product < -most, -most, product))  # NaN stays
     n, high, low = p.exponential_pair(product, where(inside, lost, 0.0))
     return p.scaled(high + low, n)

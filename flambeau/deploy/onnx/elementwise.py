@@ -230,6 +230,55 @@ def log2(w: Writer, s: Step) -> Value:
     return w.emit("Mul", [w.emit("Log", s.inputs, s.dtype), factor], s.dtype, s.shape)
 
 
+def log10(w: Writer, s: Step) -> Value:
+    factor = w.constant(1 / math.log(10), s.dtype)
+    return w.emit("Mul", [w.emit("Log", s.inputs, s.dtype), factor], s.dtype, s.shape)
+
+
+def expm1(w: Writer, s: Step) -> Value:
+    """eˣ - 1 above 1, else 2 t / (1 - t) with t = tanh(x / 2), which is exact near 0."""
+    (x,) = s.inputs
+    one, two = (w.constant(each, s.dtype) for each in (1, 2))
+    t = w.emit("Tanh", [w.emit("Div", [x, two], s.dtype)], s.dtype)
+    near = w.emit(
+        "Div", [w.emit("Mul", [t, two], s.dtype), w.emit("Sub", [one, t], s.dtype)], s.dtype
+    )
+    far = w.emit("Sub", [w.emit("Exp", [x], s.dtype), one], s.dtype)
+    return w.emit("Where", [w.emit("Greater", [x, one], bool_), far, near], s.dtype, s.shape)
+
+
+def log1p(w: Writer, s: Step) -> Value:
+    """2 atanh(x / (x + 2)) near 0, where it is exact, else log(1 + x)."""
+    (x,) = s.inputs
+    one, two, half = (w.constant(each, s.dtype) for each in (1, 2, 0.5))
+    ratio = w.emit("Div", [x, w.emit("Add", [x, two], s.dtype)], s.dtype)
+    near = w.emit("Mul", [w.emit("Atanh", [ratio], s.dtype), two], s.dtype)
+    far = w.emit("Log", [w.emit("Add", [x, one], s.dtype)], s.dtype)
+    small = w.emit("Less", [w.emit("Abs", [x], s.dtype), half], bool_)
+    return w.emit("Where", [small, near, far], s.dtype, s.shape)
+
+
+def atan2(w: Writer, s: Step) -> Value:
+    """The angle of the slope, turned by half a circle where the second number is negative."""
+    y, x = s.inputs
+    zero, pi = w.constant(0, s.dtype), w.constant(math.pi, s.dtype)
+    slope = w.emit("Div", [y, x], s.dtype)
+    level = w.emit("Equal", [y, zero], bool_)
+    angle = w.emit("Atan", [w.emit("Where", [level, y, slope], s.dtype)], s.dtype)
+    turned = w.emit("Where", [_negative(w, y), w.emit("Neg", [pi], s.dtype), pi], s.dtype)
+    angle = w.emit("Where", [level, zero, angle], s.dtype)
+    turned = w.emit("Add", [angle, turned], s.dtype)
+    return w.emit("Where", [_negative(w, x), turned, angle], s.dtype, s.shape)
+
+
+def _negative(w: Writer, x: Value, *shape: Any) -> Value:
+    """x < 0; of zeros the sign of their reciprocal."""
+    zero = w.constant(0, x.dtype)
+    is_zero = w.emit("Equal", [x, zero], bool_)
+    seen = w.emit("Where", [is_zero, w.emit("Reciprocal", [x], x.dtype), x], x.dtype)
+    return w.emit("Less", [seen, zero], bool_, *shape)
+
+
 def erfc(w: Writer, s: Step) -> Value:
     """1 - erf, as PyTorch's exporter has it: small values lose their relative precision."""
     both = [w.constant(1, s.dtype), w.emit("Erf", s.inputs, s.dtype)]
@@ -239,12 +288,7 @@ def erfc(w: Writer, s: Step) -> Value:
 def signbit(w: Writer, s: Step) -> Value | None:
     """x < 0; of zeros the sign of their reciprocal."""
     (x,) = s.inputs
-    if not x.dtype.is_floating_point:
-        return None
-    zero = w.constant(0, x.dtype)
-    is_zero = w.emit("Equal", [x, zero], bool_)
-    seen = w.emit("Where", [is_zero, w.emit("Reciprocal", [x], x.dtype), x], x.dtype)
-    return w.emit("Less", [seen, zero], bool_, s.shape)
+    return _negative(w, x, s.shape) if x.dtype.is_floating_point else None
 
 
 def clip(w: Writer, x: Value, low: Value | None, high: Value | None, s: Step) -> Value:
