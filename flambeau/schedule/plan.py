@@ -25,6 +25,7 @@ from flambeau.schedule.group import Grouper
 from flambeau.schedule.independent import mark_independent
 from flambeau.schedule.inline import Group, bits
 from flambeau.schedule.memory import Call, Memory, Step
+from flambeau.schedule.phases import together
 from flambeau.schedule.split import splitting
 from flambeau.schedule.subsample import subsample
 
@@ -82,7 +83,7 @@ def _planned(graph: Graph, limits: Limits) -> _Plan:
     rules: Rules = {
         op.REDUCE: [splitting(limits)],
         op.PICK: [storing_scores(limits)],
-        op.CONV: [subsample],
+        op.CONV: [subsample, together],
     }
     graph = simplify(graph, rules)
     grouper, groups = _grouped(graph, limits)

@@ -191,6 +191,13 @@ CONVOLUTIONS = [
     ((5, 12, 19, 23), (20, 12, 3, 3), (3, 4), ((1, 0), (2, 1)), (1, 1), 1),
     ((4, 24, 11, 18), (20, 12, 3, 2), (1, 2), ((2, 2), (1, 0)), (2, 3), 2),
     ((3, 16, 6, 66), (20, 16, 2, 2), (2, 2), ((0, 0), (1, 1)), (1, 1), 1),
+    ((8, 128, 26, 27), (120, 128, 3, 3), (2, 2), ((1, 1), (1, 1)), (1, 1), 1),
+    ((6, 200, 25, 27), (220, 100, 3, 3), (2, 2), ((1, 1), (1, 0)), (1, 1), 2),
+    ((3, 10, 13, 15), (10, 1, 3, 3), (2, 2), ((1, 1), (1, 1)), (1, 1), 10),
+    ((2, 40, 16, 37), (40, 1, 4, 5), (3, 4), ((1, 1), (2, 0)), (1, 1), 40),
+    ((3, 3, 22, 40), (20, 3, 7, 7), (2, 2), ((3, 3), (3, 3)), (1, 1), 1),
+    ((3, 3, 22, 41), (20, 3, 7, 7), (2, 2), ((3, 3), (3, 3)), (1, 1), 1),
+    ((4, 7, 24, 34), (30, 7, 2, 2), (2, 2), ((0, 0), (0, 0)), (1, 1), 1),
     ((3, 5, 100), (7, 5, 4), (2,), ((3, 3),), (1,), 1),
     ((1, 2, 6, 7, 8), (4, 2, 2, 3, 2), (1, 2, 1), ((1, 1), (0, 0), (1, 0)), (1, 1, 1), 1),
 ]
@@ -218,15 +225,34 @@ def test_convolutions(device: Any, case: Any, mode: str) -> None:
         np.testing.assert_allclose(got, expected, rtol=tolerance, atol=tolerance * scale)
 
 
+def tilings(node: Node, inputs: list[Node]) -> list[Tiling]:
+    """How the launches of a graph's products are tiled."""
+    program = build_plan(Graph(tuple(inputs), (node,)))
+    kernels = [each.kernel for each in program.launches if isinstance(each, Launch)]
+    found = []
+    for kernel in kernels:
+        contraction = contraction_of(kernel)
+        assert contraction is not None
+        tiles = tiling(contraction, Values(Emitter(True), kernel), TARGETS["avx512"])
+        assert tiles is not None
+        found.append(tiles)
+    return found
+
+
 def test_short_rows_are_packed_run_by_run() -> None:
     x, w = (placeholder(tensor_type(each, f32)) for each in ((8, 32, 14, 14), (64, 32, 3, 3)))
     y = build.conv("forward", x, w, (2, 2), ((1, 1), (1, 1)), (1, 1), 1, ())
-    (launch,) = build_plan(Graph((x, w), (y,))).launches
-    assert isinstance(launch, Launch)
-    contraction = contraction_of(launch.kernel)
-    assert contraction is not None
-    found = tiling(contraction, Values(Emitter(True), launch.kernel), TARGETS["avx512"])
-    assert found is not None and found.columns.pieces == 8 and found.columns.width == 32
+    (found,) = tilings(y, [x, w])
+    assert found.columns.pieces == 8 and found.columns.width == 32
+
+
+def test_rows_that_many_items_need_are_packed_once() -> None:
+    y, w = (placeholder(tensor_type(each, f32)) for each in ((8, 120, 13, 14), (120, 128, 3, 3)))
+    x = build.conv("input", y, w, (2, 2), ((1, 1), (1, 1)), (1, 1), 1, (26, 27))
+    assert any(each.once and each.columns.blocks > 1 for each in tilings(x, [y, w]))
+    small = placeholder(tensor_type((1, 120, 4, 4), f32))
+    x = build.conv("input", small, w, (2, 2), ((1, 1), (1, 1)), (1, 1), 1, (8, 8))
+    assert not any(each.once for each in tilings(x, [small, w]))
 
 
 TARGETS = {

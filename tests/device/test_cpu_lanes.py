@@ -160,6 +160,32 @@ def sums(same: bool) -> Kernel:
     return Kernel("sums", (), (a, b, *stores), (Parameter(f32, 36, False), Parameter(f32, 2, True)))
 
 
+@pytest.mark.parametrize("name", ["float32", "int64", "bool", "float16", "float64"])
+@pytest.mark.parametrize("extent", [5, 16, 37, 300])
+@pytest.mark.parametrize("step", [2, 3, 4, 5])
+@pytest.mark.parametrize("kind", ["all", "some", "added"])
+def test_what_lies_between_stored_elements_stays(
+    device: Any, step: int, extent: int, name: str, kind: str
+) -> None:
+    """b1[row, step · column + 1] = b0[row, column], or added to what is there."""
+    dtype = dtypes.DTYPES[name]
+    rows, columns = Axis(3), Axis(extent)
+    x, before = sample(dtype, 3 * extent), sample(dtype, 3 * extent * step)[::-1].copy()
+    value = ir.load(0, dtype, flat((rows, extent), (columns, 1)))
+    place = ir.index_add(flat((rows, extent * step), (columns, step)), ir.const(1))
+    valid = ir.apply("LT", ir.axis(columns), ir.const(extent - 3)) if kind == "some" else None
+    store = Store(1, place, value, valid, "add" if kind == "added" else None)
+    (got,) = run_kernel(device, (rows, columns), (store,), [x, before.copy()], {1})
+    expected = before.reshape(3, extent, step).copy()
+    last = extent - 3 if kind == "some" else extent
+    new = x.reshape(3, extent)[:, :last]
+    there = expected[:, :last, 1]
+    expected[:, :last, 1] = (
+        new if kind != "added" else (new | there if name == "bool" else new + there)
+    )
+    np.testing.assert_array_equal(got, expected.ravel())
+
+
 def test_sums_that_do_not_need_each_other_share_axes() -> None:
     first, second = prepared(sums(True)).body[:2]
     assert isinstance(first, Fold) and isinstance(second, Fold)

@@ -419,7 +419,8 @@ class Access(ABC):
         emitter, dtype = self.emitter, operand.dtype
         mask = self._mask(valid, lanes)
         name = emitter.spread(operand, lanes)
-        run = address.step(emitter.mask) == 1
+        step = address.step(emitter.mask)
+        run = step == 1
         if combine is not None:
             raw = (
                 self._load_run(buffer, dtype, address.base, lanes, mask)
@@ -431,6 +432,8 @@ class Access(ABC):
         raw = convert.to_memory(emitter, name, dtype, lanes)
         if run:
             self._store_run(buffer, dtype, address.base, lanes, mask, raw, past)
+        elif step in (2, 3, 4) and dtype.itemsize >= 4:
+            self._store_stepping(buffer, dtype, address.base, step, lanes, mask, raw)
         else:
             self._scatter(buffer, dtype, address, lanes, mask, raw)
 
@@ -497,6 +500,30 @@ class Access(ABC):
             self.emitter.line(f"store {whole} {raw}, ptr {place}, align {dtype.itemsize}")
             return
         self.emitter.masked_store(kind, lanes, raw, place, mask, dtype.itemsize)
+
+    def _store_stepping(
+        self,
+        buffer: int,
+        dtype: DType,
+        base: str,
+        step: int,
+        lanes: int,
+        mask: str | None,
+        raw: str,
+    ) -> None:
+        """Every second (third, fourth) element of a longer run; the others are not touched."""
+        kind = convert.access_type(dtype)
+        every = lanes * step
+        order = ", ".join(f"i32 {n // step if n % step == 0 else lanes}" for n in range(every))
+        apart = self.emitter.let(
+            f"shufflevector <{lanes} x {kind}> {raw}, <{lanes} x {kind}> zeroinitializer, "
+            f"<{every} x i32> <{order}>"
+        )
+        if mask is None:
+            mask = mask_literal(n % step == 0 for n in range(every))
+        else:
+            mask = self._stretched(mask, lanes, step)
+        self._store_run(buffer, dtype, base, every, mask, apart, False)
 
     def _scatter(
         self,

@@ -118,7 +118,8 @@ class Renderer:
 
     def _contraction(self, name: str, contraction: Contraction, tiles: Tiling) -> Rendered:
         lines = lines_of(contraction, tiles, self.values, self.target.registers)
-        split = (lines.tiling if lines else tiles).shared
+        tiles = lines.tiling if lines else tiles
+        split = tiles.shared or tiles.once
 
         def product_of(renderer: Renderer) -> ContractionRenderer:
             writers = renderer.emitter, renderer.values
@@ -130,20 +131,25 @@ class Renderer:
         self.entry(split)
         product = product_of(self)
         product.write()
-        text = self.function(name)
-        emitters = [self.emitter]
+        text, emitters, imports = self.function(name), [self.emitter], set(product.imports)
         if split:
             other = Renderer(self.kernel, self.target)
             other.entry(split)
-            product_of(other).write_finish()
-            text += other.function(f"{name}_finish")
+            second = product_of(other)
+            if tiles.once:
+                second.write_rows()
+                text += other.function(f"{name}_rows")
+            else:
+                second.write_finish()
+                text += other.function(f"{name}_finish")
             emitters.append(other.emitter)
+            imports |= second.imports
         return Rendered(
             text + self.declarations(*emitters),
             product.stages(name),
             product.scratch,
             product.shared,
-            tuple(sorted(product.imports)),
+            tuple(sorted(imports)),
         )
 
     def _winograd(

@@ -18,9 +18,10 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 
 from flambeau.device.cpu import micro
-from flambeau.device.cpu.contraction import ContractionRenderer, Ends, Int
+from flambeau.device.cpu.contraction import ContractionRenderer, Ends
 from flambeau.device.cpu.elementwise import with_offsets
 from flambeau.device.cpu.emit import INDEX, Emitter, Operand, vector_type
+from flambeau.device.cpu.packing import Int
 from flambeau.device.cpu.shifted import Dimension, Lines
 from flambeau.device.cpu.values import Values
 from flambeau.kernel import ir

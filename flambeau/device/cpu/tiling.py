@@ -23,6 +23,15 @@ Operand = tuple[Value, tuple[Axis, ...]]
 AREA = 40000
 """Elements of the result that one work item computes, at most."""
 
+ONCE = 100_000
+"""Cycles of packing the same rows again that are worth a stage of its own."""
+
+MOST_ONCE = 3_000_000
+"""Elements that are packed so, at most: about as many as the cache behind all threads holds."""
+
+READING = 0.15
+"""Cycles to read one element that was packed by another stage."""
+
 SHORT = 4
 """Shorter runs are loaded element by element."""
 
@@ -96,6 +105,7 @@ class Tiling:
     joint_k: int  # so many of the last axes of k run in lanes together, where they do
     chains: int  # of a block's sum
     direct: str = ""  # "across", "along": the columns are read where they lie, see few.py
+    once: bool = False  # rows are packed by a stage of their own, for all work items
     inner: int = 0  # order.cut's chunk: few.py makes its blocks within one of this tiling's
 
 
@@ -119,13 +129,17 @@ def tiling(contraction: Contraction, values: Values, target: Target) -> Tiling |
         return None  # a vector times a matrix, which lies as it is read best
     batch = prod(axis.extent for axis in c.batch)
     parts, shared = _parts(batch * m * n, k, blocks)
-    inner = chunk
+    inner, once = chunk, False
     if how:  # few.py cuts k into blocks
         chunk, chunks, depth, blocks, parts, shared = k, 1, k, 1, 1, False
         sides = _read_in_place(how, rows, columns, c, values, lanes)
     else:
         sides = _best(rows, columns, c, values, lanes, target.registers)
         sides = in_blocks(*sides, batch, (parts, shared), lanes)
+        once = not shared and _again(*sides, batch * k)
+        if once:
+            light = replace(sides[0], effort=READING)
+            sides = in_blocks(light, sides[1], batch, (parts, shared), lanes)
     return Tiling(
         "double" if double else "float",
         8 if double else 4,
@@ -142,8 +156,16 @@ def tiling(contraction: Contraction, values: Values, target: Target) -> Tiling |
         joint_k(c, (c.a, c.b), split, lanes, values),
         chains([axis.extent for axis in c.k]),
         how,
+        once,
         inner,
     )
+
+
+def _again(rows: Side, columns: Side, steps: int) -> bool:
+    """Whether packing rows for each block of columns takes long enough for a stage of its own."""
+    elements, effort = rows.length * rows.outer * steps, _packing(rows)
+    cycles = (columns.blocks - 1) * effort * elements
+    return effort >= 0.5 and cycles > ONCE and elements < MOST_ONCE
 
 
 def _read_in_place(
@@ -296,13 +318,14 @@ def _with_block(side: Side, size: float) -> Side:
 
 
 def _columns_are_m(c: Contraction, values: Values) -> bool:
-    """Whether the axis along which the result lies in memory is one of m."""
+    """Whether the axis along which the result lies in memory is one of m, and not a short one."""
     for each in c.epilogue:
         if isinstance(each, Store):
             for axis in reversed(c.n):
                 if factor(each.index, axis, values) == 1:
                     return False
-            return any(factor(each.index, axis, values) == 1 for axis in c.m)
+            along = [axis for axis in c.m if factor(each.index, axis, values) == 1]
+            return any(axis.extent >= SHORT for axis in along)
     return False
 
 
