@@ -18,7 +18,7 @@ CHUNK = 8192.0
 """Estimated work of one item: enough that its overhead does not count."""
 
 
-SWEPT = 64
+SWEPT = 32
 """Elements of a row that an item of a sweep takes, at least, where there are several items."""
 
 
