@@ -16,6 +16,7 @@ from flambeau.device.cpu.emit import (
     Operand,
     counting,
     float_literal,
+    vector_literal,
     vector_type,
 )
 from flambeau.device.cpu.values import Values
@@ -50,7 +51,7 @@ def render(emitter: Emitter, values: Values, statement: Sort) -> int:
 def _fill(emitter: Emitter, values: Values, statement: Sort, word: str) -> None:
     """Write the row's words into the scratch memory: vectors of them where it lies in a row."""
     axis = statement.axis
-    lanes = LANES if word == "i64" and _in_a_row(values, statement) else 1
+    lanes = 1 if not _in_a_row(values, statement) else LANES if word == "i64" else LANES // 2
     whole = axis.extent // lanes * lanes
     if whole:
         loop = emitter.open_loop(0, whole, lanes, (), lanes, None)
@@ -75,14 +76,21 @@ def _fill_step(
     found = values.value(statement.source)
     element = Operand(emitter.spread(found, lanes), found.dtype, lanes)
     key = order_key(emitter, element, statement.descending)
+    low = emitter.spread(place, lanes)
+    target = emitter.element(word, "%scratch", index)
+    if word != "i64" and lanes > 1:
+        halves = f"<{lanes} x i64> {low}, <{lanes} x i64> {key}"
+        order = [lane + lanes * half for lane in range(lanes) for half in (0, 1)]
+        places = f"<{2 * lanes} x i32> {vector_literal('i32', order)}"
+        whole = emitter.let(f"shufflevector {halves}, {places}")
+        emitter.line(f"store <{2 * lanes} x i64> {whole}, ptr {target}, align 8")
+        return
     narrow, kind = (vector_type(each, lanes) for each in (key_type(found.dtype), word))
     high = emitter.let(f"zext {narrow} {key} to {kind}")
     high = emitter.let(f"shl {kind} {high}, {_every(32 if word == 'i64' else 64, word, lanes)}")
-    low = emitter.spread(place, lanes)
     if word != "i64":
         low = emitter.let(f"zext i64 {low} to {word}")
     whole = emitter.let(f"or {kind} {high}, {low}")
-    target = emitter.element(word, "%scratch", index)
     emitter.line(f"store {kind} {whole}, ptr {target}, align 8")
 
 

@@ -16,6 +16,7 @@ time alone: whatever it is, the same words come out.
 from __future__ import annotations
 
 from flambeau.device.cpu.emit import vector_literal
+from flambeau.device.cpu.sift_ir import sift
 
 ROOM = 128
 """Words behind a row that are used."""
@@ -293,83 +294,6 @@ define internal double @spread(double %place, double %size, double %doubt) alway
 }
 """
 
-_SIFT_WIDE = """
-define internal { i64, i64 } @sift_i128(ptr %a, ptr %b, i64 %m, i128 %low, i128 %high) {
-entry:
-  br label %loop
-loop:
-  %i = phi i64 [ 0, %entry ], [ %inext, %loop ]
-  %k = phi i64 [ 0, %entry ], [ %knext, %loop ]
-  %under = phi i64 [ 0, %entry ], [ %unext, %loop ]
-  %from = getelementptr i128, ptr %a, i64 %i
-  %word = load i128, ptr %from, align 8
-  %to = getelementptr i128, ptr %b, i64 %k
-  store i128 %word, ptr %to, align 8
-  %below = icmp ult i128 %word, %low
-  %fits = icmp ule i128 %word, %high
-  %one_below = zext i1 %below to i64
-  %one_fits = zext i1 %fits to i64
-  %unext = add i64 %under, %one_below
-  %one = sub i64 %one_fits, %one_below
-  %knext = add i64 %k, %one
-  %inext = add i64 %i, 1
-  %more = icmp slt i64 %inext, %m
-  br i1 %more, label %loop, label %end
-end:
-  %half = insertvalue { i64, i64 } poison, i64 %knext, 0
-  %whole = insertvalue { i64, i64 } %half, i64 %unext, 1
-  ret { i64, i64 } %whole
-}
-"""
-
-_SIFT = """
-define internal { i64, i64 } @sift_i64(ptr %a, ptr %b, i64 %m, i64 %low, i64 %high) {
-entry:
-  %low_first = insertelement <8 x i64> poison, i64 %low, i64 0
-  %lows = shufflevector <8 x i64> %low_first, <8 x i64> poison, <8 x i32> zeroinitializer
-  %high_first = insertelement <8 x i64> poison, i64 %high, i64 0
-  %highs = shufflevector <8 x i64> %high_first, <8 x i64> poison, <8 x i32> zeroinitializer
-  %m_first = insertelement <8 x i64> poison, i64 %m, i64 0
-  %ms = shufflevector <8 x i64> %m_first, <8 x i64> poison, <8 x i32> zeroinitializer
-  br label %loop
-loop:
-  %i = phi i64 [ 0, %entry ], [ %inext, %loop ]
-  %k = phi i64 [ 0, %entry ], [ %knext, %loop ]
-  %under = phi i64 [ 0, %entry ], [ %unext, %loop ]
-  %from = getelementptr i64, ptr %a, i64 %i
-  %words = load <8 x i64>, ptr %from, align 8
-  %i_first = insertelement <8 x i64> poison, i64 %i, i64 0
-  %starts = shufflevector <8 x i64> %i_first, <8 x i64> poison, <8 x i32> zeroinitializer
-  %places = add <8 x i64> %starts, LANES
-  %there = icmp ult <8 x i64> %places, %ms
-  %below = icmp ult <8 x i64> %words, %lows
-  %not_below = icmp uge <8 x i64> %words, %lows
-  %fits = icmp ule <8 x i64> %words, %highs
-  %between = and <8 x i1> %not_below, %fits
-  %keep = and <8 x i1> %between, %there
-  %under_here = and <8 x i1> %below, %there
-  %packed = call <8 x i64> @llvm.experimental.vector.compress.v8i64(
-    <8 x i64> %words, <8 x i1> %keep, <8 x i64> poison)
-  %to = getelementptr i64, ptr %b, i64 %k
-  store <8 x i64> %packed, ptr %to, align 8
-  %keep_bits = bitcast <8 x i1> %keep to i8
-  %keep_count = call i8 @llvm.ctpop.i8(i8 %keep_bits)
-  %kept = zext i8 %keep_count to i64
-  %knext = add i64 %k, %kept
-  %under_bits = bitcast <8 x i1> %under_here to i8
-  %under_count = call i8 @llvm.ctpop.i8(i8 %under_bits)
-  %more_under = zext i8 %under_count to i64
-  %unext = add i64 %under, %more_under
-  %inext = add i64 %i, 8
-  %more = icmp slt i64 %inext, %m
-  br i1 %more, label %loop, label %end
-end:
-  %half = insertvalue { i64, i64 } poison, i64 %knext, 0
-  %whole = insertvalue { i64, i64 } %half, i64 %unext, 1
-  ret { i64, i64 } %whole
-}
-"""
-
 _INTRINSICS = """
 declare i64 @llvm.smin.i64(i64, i64)
 declare i64 @llvm.smax.i64(i64, i64)
@@ -390,8 +314,7 @@ def functions(word: str, selecting: bool) -> str:
     text = _MERGE.format(word=word) + order
     if not selecting:
         return text
-    sift = _SIFT.replace("LANES", vector_literal("i64", range(8))) if narrow else _SIFT_WIDE
-    return text + _SPREAD + sift + _SELECT.format(word=word)
+    return text + _SPREAD + sift(word) + _SELECT.format(word=word)
 
 
 def declarations() -> list[str]:
