@@ -22,7 +22,7 @@ from flambeau.kernel.program import HostCall, Slot
 if TYPE_CHECKING:
     from flambeau.device.cpu.device import CpuDevice
 
-WAKE = 30000.0
+WAKE = 20000.0
 """A program of less estimated work than this is not worth waking threads."""
 
 PIECE = 200000.0
