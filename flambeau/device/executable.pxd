@@ -2,3 +2,6 @@
 
 cdef class Executable:
     cdef object __weakref__
+
+    cpdef list run(self, inputs, scalars)
+    cpdef bint fits(self, scalars) except *

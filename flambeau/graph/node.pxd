@@ -6,6 +6,7 @@ cdef class TensorType:
     cdef public object dtype
     cdef public object size
     cdef public object nbytes
+    cdef public bint is_complex
     cdef public object uid
 
 cdef class TupleType:

@@ -18,7 +18,7 @@ Location = tuple[str, int]
 class TensorType:
     """Shape and dtype of one array. Interned by `tensor_type`: compare with `is`."""
 
-    __slots__ = ("dtype", "nbytes", "shape", "size", "uid")
+    __slots__ = ("dtype", "is_complex", "nbytes", "shape", "size", "uid")
 
     def __init__(self, shape: Shape, dtype: DType, uid: int) -> None:
         self.uid = uid  # negative, so that a plan key tells a type from a signature
@@ -28,6 +28,7 @@ class TensorType:
         for extent in shape:
             self.size *= extent
         self.nbytes = self.size * dtype.itemsize
+        self.is_complex = dtype.is_complex
 
     def __repr__(self) -> str:
         return f"{self.dtype.name}[{', '.join(map(str, self.shape))}]"

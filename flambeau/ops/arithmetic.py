@@ -11,6 +11,7 @@ from flambeau.ops.logic import where
 from flambeau.ops.operators import operator
 from flambeau.ops.promote import elementwise, floating, result_dtype
 from flambeau.ops.publish import public
+from flambeau.tensor.fields import TensorFields
 from flambeau.tensor.record import record
 from flambeau.tensor.tensor import Tensor
 
@@ -36,8 +37,10 @@ def plus(input: Any, other: Any) -> Any:
 
 def _of_bools(input: Any, other: Any) -> bool:
     first = input if isinstance(input, Tensor) else other
-    if isinstance(first, Tensor) and first._type.dtype is not bool_:
-        return False
+    if isinstance(first, Tensor):
+        fields: TensorFields = first
+        if fields._type.dtype is not bool_:
+            return False
     return result_dtype((input, other)) is bool_
 
 

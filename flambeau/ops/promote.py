@@ -16,6 +16,7 @@ from flambeau.graph import dtype as dtypes
 from flambeau.graph.dtype import DType, promote
 from flambeau.graph.node import Node, Operation, node
 from flambeau.tensor.device import get_default_dtype
+from flambeau.tensor.fields import TensorFields
 from flambeau.tensor.record import derive, is_tracing, record
 from flambeau.tensor.tensor import Tensor
 
@@ -115,9 +116,13 @@ def _of_one_dtype(values: Sequence[Any]) -> bool:
     """Whether all are tensors that need no promotion."""
     dtype: DType | None = None
     for each in values:
-        if not isinstance(each, Tensor) or (dtype is not None and each._type.dtype is not dtype):
+        if not isinstance(each, Tensor):
             return False
-        dtype = each._type.dtype
+        fields: TensorFields = each
+        of = fields._type.dtype
+        if dtype is not None and of is not dtype:
+            return False
+        dtype = of
     return True
 
 

@@ -1,6 +1,7 @@
 # Types for the compiled build of flush.py.
 cimport cython
-from flambeau.graph.node cimport Node
+from flambeau.device.executable cimport Executable
+from flambeau.graph.node cimport Node, TensorType
 from flambeau.graph.storage cimport Storage
 from flambeau.schedule.walk cimport Walk
 
@@ -13,8 +14,10 @@ cdef _flush_by_device(list roots, set written)
 cdef _run_or_mark(name, list roots, set written, donate=*)
 @cython.locals(root=Node, node=Node, each=Node)
 cdef tuple _first_copies(roots)
+@cython.locals(of=TensorType)
 cdef _settle(Node node, buffer)
 @cython.locals(
-    walk=Walk, order=list, outputs=list, key=list, each=Node, node=Node, leaf=Node, buffers=list
+    walk=Walk, order=list, outputs=list, key=list, each=Node, node=Node, leaf=Node, buffers=list,
+    executable=Executable, number=Py_ssize_t,
 )
 cpdef _run(name, list roots, set written, donate=*)

@@ -14,11 +14,12 @@ from weakref import ref
 
 from flambeau import config
 from flambeau.device import base as device
-from flambeau.device.base import Executable, Failure
+from flambeau.device.base import Failure
+from flambeau.device.executable import Executable
 from flambeau.graph import op
 from flambeau.graph.graph import Graph
 from flambeau.graph.history import keeps_inputs
-from flambeau.graph.node import Node
+from flambeau.graph.node import Node, TensorType
 from flambeau.kernel.limits import Limits
 from flambeau.kernel.program import Program
 from flambeau.schedule import apart, failure, watch
@@ -106,7 +107,7 @@ def _drop_failed(roots: dict[Node, None], extra: Iterable[Node]) -> None:
 
 def _flush_by_device(roots: list[Node], written: set[Node]) -> None:
     """One run per device; copies between devices are made before what needs them."""
-    while True:
+    while _any_copy:
         copies, waiting = _first_copies(roots)
         if not copies:
             break
@@ -171,8 +172,6 @@ def _run_or_mark(
 
 def _first_copies(roots: Sequence[Node]) -> tuple[list[Node], set[Node]]:
     """Pending copies none of which waits for another copy, and all Nodes that wait for one."""
-    if not _any_copy:
-        return [], set()
     waits: set[Node] = set()
     first: list[Node] = []
     done: set[Node] = set()
@@ -209,8 +208,9 @@ def _transfer(copy: Node) -> None:
 
 
 def _settle(node: Node, buffer: Any) -> None:
-    if node.type.dtype.is_complex:
-        buffer.become(node.type)  # the plan made pairs of real numbers
+    of: TensorType = node.type
+    if of.is_complex:
+        buffer.become(of)  # the plan made pairs of real numbers
     node.buffer = buffer
     if not keeps_inputs(node):
         node.inputs = ()
@@ -261,8 +261,8 @@ def _run(name: str, roots: list[Node], written: set[Node], donate: bool = True) 
         raise exact from None
     if watch.ACTIVE is not None:
         watch.ACTIVE.ran(executable, order, walk.leaves, outputs, donated)
-    for node, buffer in zip(outputs, buffers, strict=True):
-        _settle(node, buffer)
+    for number, node in enumerate(outputs):
+        _settle(node, buffers[number])
 
 
 def _may_be_apart(name: str) -> bool:

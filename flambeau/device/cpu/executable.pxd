@@ -1,6 +1,6 @@
 # Types for the compiled build of executable.py.
 cimport cython
-from flambeau.device.cpu.memory cimport CpuBuffer, Pool
+from flambeau.device.cpu.memory cimport Arena, CpuBuffer, Pool
 from flambeau.device.cpu.runtime cimport Runtime
 from flambeau.device.executable cimport Executable
 from flambeau.graph.node cimport TensorType
@@ -21,6 +21,7 @@ cdef class CpuExecutable(Executable):
     cdef public tuple inputs
     cdef public tuple outputs
     cdef public object arena
+    cdef public Arena _arena
     cdef public Pool _pool
     cdef public Runtime _runtime
     cdef public Py_ssize_t _scratch
@@ -34,12 +35,12 @@ cdef class CpuExecutable(Executable):
     cdef public object _table
     cdef public object _first
     cdef public object _rest
-    cdef public object _base
+    cdef public Py_ssize_t _base
     cdef public object _numbers
     cdef public object _scalar_format
     cdef public list _segments
 
-    @cython.locals(runtime=Runtime, pool=Pool, buffers=list, of=TensorType)
+    @cython.locals(runtime=Runtime, pool=Pool, buffers=list, of=TensorType, buffer=CpuBuffer)
     cpdef list run(self, inputs, scalars)
     @cython.locals(runtime=Runtime)
     cpdef _run_segment(self, Segment segment)

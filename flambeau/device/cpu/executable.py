@@ -137,6 +137,7 @@ class CpuExecutable(Executable):
         self.outputs = outputs
         self.arena = arena
         self._pool = device.pool
+        self._arena = device.arena
         self._runtime = device.runtime
         launches = [each for each in steps if isinstance(each, CpuLaunch)]
         self._scratch = max([each.code.scratch for each in launches], default=0)
@@ -202,10 +203,10 @@ class CpuExecutable(Executable):
             buffers = list(inputs)
             pool = self._pool
             buffers += [pool.allocate(of) for of in self._fresh]
-            self._first.pack_into(self._table, 0, *[each.address for each in buffers])
+            self._first.pack_into(self._table, 0, *[buffer.address for buffer in buffers])
             if scalars:
                 self._scalar_format.pack_into(self._numbers, 0, *scalars)
-            if self._base != self.device.arena.base or self._base == -1:
+            if self._base != self._arena.base or self._base == -1:
                 self._place_temporaries()
             runtime.reserve(self._scratch, self._room)
             for part in self._segments:
@@ -220,7 +221,7 @@ class CpuExecutable(Executable):
         return [buffers[each] for each in self._results]
 
     def _place_temporaries(self) -> None:
-        arena = self.device.arena
+        arena = self._arena
         arena.reserve(self._offsets[-1] + self._shared_bytes)
         self._base = arena.base
         addresses = [arena.base + each for each in self._offsets]

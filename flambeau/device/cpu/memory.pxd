@@ -24,3 +24,8 @@ cdef class CpuBuffer(Buffer):
     cdef public tuple block
     cdef public Pool pool
     cdef public FreeList home
+
+cdef class Arena:
+    cdef public Py_ssize_t base
+    cdef public Py_ssize_t size
+    cdef public tuple _block
