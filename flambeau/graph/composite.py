@@ -101,11 +101,10 @@ def record(
 ) -> tuple[Node, ...]:
     """One Node for `composite` on `inputs`; returns one Node per result."""
     whole = node(composite, inputs, attrs, (), location)
-    if isinstance(whole.type, TupleType):
-        return tuple(
-            [node(op.PICK, (whole,), (number,)) for number in range(len(whole.type.items))]
-        )
-    return (whole,)
+    if not isinstance(whole.type, TupleType):
+        return (whole,)
+    of: TupleType = whole.type
+    return tuple([node(op.PICK, (whole,), (number,)) for number in range(len(of.items))])
 
 
 def substitute(

@@ -37,3 +37,6 @@ cpdef Signature signature_of(op, tuple attrs, tuple types)
 
 @cython.locals(each=Node)
 cpdef Node node(op, tuple inputs, tuple attrs=*, tuple scalars=*, location=*)
+
+@cython.locals(current=Node, each=Node, order=list, done=set, stack=list)
+cpdef list walk(roots, enter=*)

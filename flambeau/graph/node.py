@@ -240,5 +240,5 @@ def walk(roots: Iterable[Node], enter: Callable[[Node], bool] | None = None) -> 
         done.add(current)
         stack.append((current, True))
         if enter is None or enter(current):
-            stack.extend((each, False) for each in reversed(current.inputs) if each not in done)
+            stack += [(each, False) for each in reversed(current.inputs) if each not in done]
     return order

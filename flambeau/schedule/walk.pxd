@@ -16,6 +16,9 @@ cdef class Walk:
     )
     cpdef _visit(self, roots)
 
+@cython.locals(node=Node)
+cdef set _retained(order)
+
 @cython.locals(leaf=Node)
 cdef list _references(leaves)
 
