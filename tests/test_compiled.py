@@ -17,6 +17,8 @@ from flambeau.graph.compiled import COMPILED
 from flambeau.graph.dtype import float32
 from flambeau.graph.node import tensor_type
 
+pytest.importorskip("hatchling", reason="the extra 'dev' brings hatchling")
+
 ROOT = Path(__file__).resolve().parent.parent
 sys.path.insert(0, str(ROOT))
 hatch_build = importlib.import_module("hatch_build")

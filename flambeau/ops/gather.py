@@ -28,6 +28,7 @@ OUT_OF_RANGE = "index out of range in self"
 
 def _index64(index: Tensor, function: str) -> Tensor:
     """An index as int64. Raises RuntimeError for other than int32 and int64."""
+    _check_tensor(index, function)
     if index._type.dtype is int64:
         return index
     if not index._type.size:
@@ -35,6 +36,12 @@ def _index64(index: Tensor, function: str) -> Tensor:
     if index._type.dtype is not int32:
         raise RuntimeError(f"{function}(): Expected dtype int32/int64 for index")
     return record(op.CAST, (index,), (int64,))
+
+
+def _check_tensor(index: Any, function: str) -> None:
+    if not isinstance(index, Tensor):
+        kind = type(index).__name__
+        raise TypeError(f"{function}(): argument 'index' must be Tensor, not {kind}")
 
 
 # along one dimension, element by element ----------------------------------------------------------
@@ -70,12 +77,12 @@ def gather(input: Tensor, dim: int, index: Tensor, *, sparse_grad: bool = False)
     if not of.size:
         some = reshape(input, (-1,))[:1] if input._type.size else input.sum(dtype=input.dtype)
         return record(op.MATERIALIZE, (expand(some, of.shape),))
+    _check_shapes(shape, axis, of.shape, "input")
     if not shape:
         return reshape(gather(reshape(input, (1,)), 0, reshape(places, (-1,))), of.shape)
     if not of.shape:
         return reshape(gather(input, 0, reshape(places, (1,))), ())
     check_bounds(index, axis, shape[axis], error=RuntimeError)
-    _check_shapes(shape, axis, of.shape, "input")
     return record(op.GATHER, (input, places), (axis, None, True))
 
 
@@ -230,11 +237,13 @@ def _identity(reduce: str, like: Tensor) -> Any:
 
 
 def _vector(index: Tensor, function: str) -> Tensor:
+    _check_tensor(index, function)
     if len(index._type.shape) > 1:
         raise IndexError(f"{function}(): Index is supposed to be a vector")
     if index._type.dtype not in (int32, int64):
         raise RuntimeError(f"{function}(): Expected dtype int32 or int64 for index")
-    return _index64(index if index._type.shape else reshape(index, (1,)), function)
+    places = _index64(index, function)
+    return places if places._type.shape else reshape(places, (1,))
 
 
 @public()

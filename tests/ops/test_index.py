@@ -337,3 +337,18 @@ def test_the_short_way_of_an_index_is_the_long_one(parts: list[Any]) -> None:
         for fact in ("steps", "starts", "shape", "strides", "offset"):
             assert getattr(ours, fact) == getattr(theirs, fact), fact
     np.testing.assert_array_equal(short.numpy(), long.numpy())
+
+
+@pytest.mark.parametrize(
+    ("call", "error", "message"),
+    [
+        (lambda x: torch.gather(x, 1, torch.tensor(5)), RuntimeError, "number of dimensions"),
+        (lambda x: torch.gather(x, 1, torch.tensor([5])), RuntimeError, "number of dimensions"),
+        (lambda x: torch.gather(x, 1, 5), TypeError, "must be Tensor, not int"),
+        (lambda x: x.index_select(0, 5), TypeError, "must be Tensor, not int"),
+        (lambda x: x.scatter(0, 5, 1.0), TypeError, "must be Tensor, not int"),
+    ],
+)
+def test_an_index_is_looked_at_before_its_values(call, error, message) -> None:
+    with pytest.raises(error, match=message):
+        call(torch.ones(2, 3))
