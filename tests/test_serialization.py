@@ -88,7 +88,7 @@ def test_shared_storage_stays_shared(tmp_path):
 
 
 def test_other_programs_read_it_and_we_read_theirs(tmp_path):
-    numpy_file = pytest.importorskip("safetensors.numpy")
+    numpy_file = pytest.importorskip("safetensors.numpy", reason="compares with it")
     torch.save({"a.weight": torch.arange(4), "b": torch.ones(2)}, tmp_path / "ours.safetensors")
     theirs = numpy_file.load_file(tmp_path / "ours.safetensors")
     assert set(theirs) == {"a.weight", "b"}

@@ -88,10 +88,10 @@ def flush(extra: Iterable[Node] = ()) -> None:
     roots.clear()
     try:
         _flush_by_device(wanted, written)
-    except Exception:
-        raise  # what could be computed was, what could not is marked
-    except BaseException:
-        _pending.extend(waiting)  # interrupted: what was not computed stays pending
+    except Exception:  # what could be computed was, what could not is marked
+        raise
+    except BaseException:  # interrupted: what was not computed stays pending
+        _pending.extend(waiting)
         raise
 
 

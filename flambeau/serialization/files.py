@@ -39,7 +39,7 @@ def replace(path: Path, write: Callable[[Any], None]) -> None:
         os.umask(mask)
         temporary.chmod(0o666 & ~mask)  # as open() would have made it
         temporary.replace(path)
-    except BaseException:
+    except BaseException:  # also when interrupted: no part of a file is left behind
         with contextlib.suppress(FileNotFoundError):
             temporary.unlink()
         raise

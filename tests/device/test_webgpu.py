@@ -25,9 +25,8 @@ from flambeau.kernel import ir
 from flambeau.kernel.ir import Axis, Check, Fold, Kernel, Loop, Parameter, Store, Value
 from flambeau.kernel.program import HostCall, Launch, Program, Slot
 
-pytestmark = pytest.mark.skipif(
-    not WebGpuDevice.is_available(), reason=WebGpuDevice.problem() or "an adapter is there"
-)
+PROBLEM = WebGpuDevice.problem()
+pytestmark = pytest.mark.skipif(PROBLEM is not None, reason=PROBLEM or "an adapter is there")
 
 FLOAT = dtypes.float32
 INT = dtypes.int32

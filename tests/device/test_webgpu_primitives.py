@@ -18,9 +18,8 @@ from flambeau.graph.graph import Graph
 from flambeau.graph.node import Node, ScalarRef, node, tensor_type
 from flambeau.schedule import plan
 
-pytestmark = pytest.mark.skipif(
-    not WebGpuDevice.is_available(), reason=WebGpuDevice.problem() or "an adapter is there"
-)
+PROBLEM = WebGpuDevice.problem()
+pytestmark = pytest.mark.skipif(PROBLEM is not None, reason=PROBLEM or "an adapter is there")
 
 FLOAT, INT, BOOL = dtypes.float32, dtypes.int64, dtypes.bool_
 

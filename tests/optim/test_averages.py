@@ -135,5 +135,5 @@ def test_the_rate_is_annealed():
 @pytest.mark.parametrize("options", OPTIONS)
 def test_rates_as_pytorch(options):
     torch = pytest.importorskip("torch", reason="PyTorch is not installed")
-    pytest.importorskip("torch.optim.swa_utils")
+    pytest.importorskip("torch.optim.swa_utils", reason="this PyTorch has no swa_utils")
     assert _rates(flambeau, options) == pytest.approx(_rates(torch, options))

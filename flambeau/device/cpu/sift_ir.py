@@ -20,20 +20,11 @@ entry:
   %high_place = trunc i128 %high to i64
   %high_shifted = lshr i128 %high, 64
   %high_key = trunc i128 %high_shifted to i64
-SPLATS
-  br label %loop
-loop:
-  %i = phi i64 [ 0, %entry ], [ %inext, %loop ]
-  %k = phi i64 [ 0, %entry ], [ %knext, %loop ]
-  %under = phi i64 [ 0, %entry ], [ %unext, %loop ]
+LOOP
   %from = getelementptr i128, ptr %a, i64 %i
   %words = load <16 x i64>, ptr %from, align 8
   %places = shufflevector <16 x i64> %words, <16 x i64> poison, <8 x i32> EVEN
   %keys = shufflevector <16 x i64> %words, <16 x i64> poison, <8 x i32> ODD
-  %i_first = insertelement <8 x i64> poison, i64 %i, i64 0
-  %starts = shufflevector <8 x i64> %i_first, <8 x i64> poison, <8 x i32> zeroinitializer
-  %numbers = add <8 x i64> %starts, LANES
-  %there = icmp ult <8 x i64> %numbers, %ms
   %less = icmp ult <8 x i64> %keys, %low_keys
   %low_tie = icmp eq <8 x i64> %keys, %low_keys
   %low_before = icmp ult <8 x i64> %places, %low_places
@@ -60,18 +51,9 @@ COUNTS"""
 _SIFT = """
 define internal { i64, i64 } @sift_i64(ptr %a, ptr %b, i64 %m, i64 %low, i64 %high) {
 entry:
-SPLATS
-  br label %loop
-loop:
-  %i = phi i64 [ 0, %entry ], [ %inext, %loop ]
-  %k = phi i64 [ 0, %entry ], [ %knext, %loop ]
-  %under = phi i64 [ 0, %entry ], [ %unext, %loop ]
+LOOP
   %from = getelementptr i64, ptr %a, i64 %i
   %words = load <8 x i64>, ptr %from, align 8
-  %i_first = insertelement <8 x i64> poison, i64 %i, i64 0
-  %starts = shufflevector <8 x i64> %i_first, <8 x i64> poison, <8 x i32> zeroinitializer
-  %places = add <8 x i64> %starts, LANES
-  %there = icmp ult <8 x i64> %places, %ms
   %below = icmp ult <8 x i64> %words, %lows
   %not_below = icmp uge <8 x i64> %words, %lows
   %fits = icmp ule <8 x i64> %words, %highs
@@ -83,6 +65,18 @@ loop:
   %to = getelementptr i64, ptr %b, i64 %k
   store <8 x i64> %packed, ptr %to, align 8
 COUNTS"""
+
+_LOOP = """\
+SPLATS
+  br label %loop
+loop:
+  %i = phi i64 [ 0, %entry ], [ %inext, %loop ]
+  %k = phi i64 [ 0, %entry ], [ %knext, %loop ]
+  %under = phi i64 [ 0, %entry ], [ %unext, %loop ]
+  %i_first = insertelement <8 x i64> poison, i64 %i, i64 0
+  %starts = shufflevector <8 x i64> %i_first, <8 x i64> poison, <8 x i32> zeroinitializer
+  %numbers = add <8 x i64> %starts, LANES
+  %there = icmp ult <8 x i64> %numbers, %ms"""
 
 _COUNTS = """\
   %keep_bits = bitcast <8 x i1> %keep to i8
@@ -122,6 +116,7 @@ def _filled(text: str, *bounds: str) -> str:
         )
     joined = [lane + 8 * half for lane in range(8) for half in (0, 1)]
     parts = {
+        "LOOP": _LOOP,
         "COUNTS": _COUNTS,
         "SPLATS": "\n".join(splats),
         "LANES": vector_literal("i64", range(8)),

@@ -131,7 +131,7 @@ class Hooked:
         done: set[int] = set()
         try:
             return self._call_with_hooks(args, kwargs, done)
-        except Exception:
+        except Exception:  # whatever it is, it is raised again below
             hooks = self._with_global("_forward_hooks")
             for key in self._with_global("_forward_hooks_always_called"):
                 if key in hooks and key not in done:

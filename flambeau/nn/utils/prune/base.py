@@ -71,7 +71,7 @@ class BasePruningMethod(ABC):
             method = _together(before, method)
         try:
             mask = method.compute_mask(scores.detach(), default_mask=default)
-        except Exception:
+        except Exception:  # whatever it is, it is raised again once all is as before
             if before is None:
                 del module._parameters[f"{name}_orig"]
                 module.register_parameter(name, original)
