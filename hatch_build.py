@@ -1,8 +1,8 @@
 """Compiles the modules on the way from a call to a launch ahead of time, for wheels.
 
 The source stays the Python that runs without this; the .pxd files beside some modules give Cython
-the types of their classes and functions. Which modules: [tool.flambeau.compiled] in pyproject.toml.
-Without a C compiler, or with FLAMBEAU_COMPILE=0, the wheel is a pure one.
+the types of their classes and functions. Which modules: `compiled` of [tool.flambeau] in
+pyproject.toml. Without a C compiler, or with FLAMBEAU_COMPILE=0, the wheel is a pure one.
 
     python hatch_build.py build/compiled    # a compiled copy of the package, to put on PYTHONPATH
 """
@@ -85,7 +85,7 @@ def compiled_modules(workplace: Path) -> dict[str, Path]:
         command.parallel = os.cpu_count()
         command.ensure_finalized()
         command.run()
-    except Exception as error:
+    except Exception as error:  # whatever compilers raise: a wheel without is still one
         raise BuildError(f"{type(error).__name__}: {error}") from error
     finally:
         os.chdir(before)

@@ -144,6 +144,9 @@ def _row(group: str, name: str, threads: int, runs: dict[tuple[str, str], list[R
         if kind in row:
             row[f"ratio_{kind}"] = row[kind]["best"] / row["flambeau"]["best"]
             row[f"median_ratio_{kind}"] = row[kind]["median"] / row["flambeau"]["median"]
+    if "torch" in row:
+        both = zip(runs[name, "torch"], runs[name, "flambeau"], strict=True)
+        row["ratio_of_runs"] = [theirs["best"] / mine["best"] for theirs, mine in both]
     if "torch" in row and "losses" in row["flambeau"]:
         row["difference"] = difference(row["flambeau"]["losses"], row["torch"]["losses"])
     return row
@@ -182,5 +185,6 @@ def _startup_row(name: str, mine: list[float], theirs: list[float]) -> Result:
             row[kind] = {"best": min(times), "median": statistics.median(times)}
     if theirs:
         row["ratio_torch"] = min(theirs) / min(mine)
+        row["ratio_of_runs"] = [one / other for one, other in zip(theirs, mine, strict=True)]
         row["median_ratio_torch"] = statistics.median(theirs) / statistics.median(mine)
     return row

@@ -48,7 +48,7 @@ def geometric_mean(values: Sequence[float]) -> float:
 
 
 def header(group: str) -> list[str]:
-    names = ["work", "threads", "Flambeau", "PyTorch", "ratio", "of medians"]
+    names = ["work", "threads", "Flambeau", "PyTorch", "ratio", "of medians", "of runs"]
     if group == "compiled":
         return [*names, "Flambeau plain"]
     return [*names, "compile", "memory", "losses differ"] if group == "train" else names
@@ -65,6 +65,7 @@ def cells(row: Result) -> list[str]:
         seconds(theirs["best"]) if theirs else "",
         ratio(row.get("ratio_torch")),
         ratio(row.get("median_ratio_torch")),
+        _ends(row.get("ratio_of_runs", [])),
     ]
     if row["group"] == "compiled":
         found.append(seconds(mine["plain"]))
@@ -84,6 +85,11 @@ def _exponent(value: float | None) -> str:
     return "" if value is None else f"{value:.0e}"
 
 
+def _ends(ratios: Sequence[float]) -> str:
+    """The least and the greatest."""
+    return f"{min(ratios):.2f}-{max(ratios):.2f}" if ratios else ""
+
+
 def summary(rows: Sequence[Result]) -> str:
     """Geometric mean and least ratio of a group."""
     parts = []
@@ -96,6 +102,10 @@ def summary(rows: Sequence[Result]) -> str:
                 f"{shown} / Flambeau: {mean:.2f} in geometric mean of {len(found)}, "
                 f"least {least:.2f} ({name})"
             )
+    runs = [row["ratio_of_runs"] for row in rows if "ratio_of_runs" in row]
+    if runs and len({len(each) for each in runs}) == 1:
+        means = [geometric_mean(each) for each in zip(*runs, strict=True)]
+        parts.append("runs alone: " + ", ".join(map(ratio, means)))
     return "; ".join(parts)
 
 
@@ -121,10 +131,11 @@ def _markdown(results: Result) -> Iterator[str]:
     yield "# Flambeau beside PyTorch"
     yield ""
     yield "Written by `make bench`; ratio = PyTorch's time / Flambeau's: above 1, Flambeau is"
-    yield "faster. Processes of both alternate. Times and *ratio* are the best of all runs; *of"
-    yield "medians* is the ratio of the medians over processes of the median run. Memory is the"
-    yield "peak while steps run, over what the process had after the import. Losses: the greatest"
-    yield "relative difference of the first five, from equal parameters."
+    yield "faster. A run is a process of each, one after the other. Times and *ratio* are the best"
+    yield "of all runs; *of medians* is the ratio of the medians over runs of the median time; *of"
+    yield "runs* is the least and the greatest ratio of a run alone. Memory is the peak while steps"
+    yield "run, over what the process had after the import. Losses: the greatest relative"
+    yield "difference of the first five, from equal parameters."
     yield ""
     yield "![ratios](ratios.png)"
     yield ""
