@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from support import run
+from support import run, start
 
 import flambeau as torch
 from flambeau import nn
@@ -212,3 +212,20 @@ def test_no_webgpu_adapter_is_one_line_that_says_what_to_install() -> None:
         assert line.startswith("0 no WebGPU adapter was found")
         assert "install" in line
     assert printed[3] == "2.0"
+
+
+@pytest.mark.parametrize(
+    ("name", "value", "told"),
+    [
+        ("FLAMBEAU_THREADS", "two", "FLAMBEAU_THREADS=two: expected a whole number, 0 or more"),
+        ("FLAMBEAU_CACHE_BYTES", "-1", "FLAMBEAU_CACHE_BYTES=-1: expected a whole number"),
+        ("FLAMBEAU_PENDING", "0", "FLAMBEAU_PENDING=0: expected a whole number, 1 or more"),
+        ("FLAMBEAU_DEVICE", "gpu", "FLAMBEAU_DEVICE=gpu: Expected one of cpu"),
+        ("FLAMBEAU_DEVICE", "cuda", "FLAMBEAU_DEVICE=cuda: Torch not compiled with CUDA"),
+    ],
+)
+def test_a_setting_that_means_nothing(name: str, value: str, told: str) -> None:
+    process = start("import flambeau; flambeau.ones(2)", **{name: value})
+    _, errors = process.communicate()
+    assert process.returncode == 1
+    assert told in errors.splitlines()[-1]

@@ -100,7 +100,10 @@ def device_of(name: str) -> device:
 
 def default_device_name() -> str:
     if _default.device is None:
-        _default.device = resolve(device(config.DEVICE))
+        try:
+            _default.device = resolve(device(config.DEVICE))
+        except (RuntimeError, AssertionError) as error:
+            raise type(error)(f"FLAMBEAU_DEVICE={config.DEVICE}: {error}") from None
     return _default.device
 
 
