@@ -105,16 +105,8 @@ def _megabytes(size: int) -> str:
 def _counters() -> Iterator[str]:
     from flambeau.schedule.flush import STATISTICS
 
-    facts = (f"{name.replace('_', ' ')} {getattr(STATISTICS, name)}" for name in _fields())
+    facts = (f"{name} {count}" for name, count in STATISTICS.counts().items())
     yield "this process: " + ", ".join(facts)
-
-
-def _fields() -> list[str]:
-    from dataclasses import fields
-
-    from flambeau.schedule.flush import Statistics
-
-    return [each.name for each in fields(Statistics)]
 
 
 # run ---------------------------------------------------------------------------------------------

@@ -47,7 +47,7 @@ def gradients(whole: Node, gradient: Any, needed: Sequence[bool]) -> list[Node |
             backward_of(composite),
             (*sources, *present),
             (whole.attrs, types, wanted, given),
-            whole.location,
+            whole.site,
         )
     )
     return [next(results) if want else None for want in wanted]

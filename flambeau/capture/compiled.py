@@ -56,7 +56,7 @@ class Recordings:
         self.replayed = 0  # calls
 
     def __call__(self, *args: Any, **kwargs: Any) -> Any:
-        if watch.ACTIVE is not None or STATE.tracing or STATE.anomaly:
+        if watch.active() is not None or STATE.tracing or STATE.anomaly:
             return self.function(*args, **kwargs)
         leaves: Any = args
         structure: Any = len(args)

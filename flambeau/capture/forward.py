@@ -22,7 +22,7 @@ from flambeau.graph.history import is_leaf
 from flambeau.graph.node import Node, TupleType, node, walk
 from flambeau.graph.node import Template as Expansion
 from flambeau.graph.storage import Storage
-from flambeau.tensor.record import caller, derive, remember
+from flambeau.tensor.record import derive, remember, site
 from flambeau.tensor.tensor import Tensor
 
 _REFUSED = {
@@ -199,7 +199,7 @@ class ForwardReplay(Guarded):
             for place, dtype in zip(self.template.inputs, self.template.scalar_dtypes, strict=True)
         ]
         nodes = tuple([each if type(each) is Node else each._read() for each in inputs])
-        whole = derive(self.template.operation, nodes, (), (), caller())
+        whole = derive(self.template.operation, nodes, (), (), site())
         if whole.requires_grad:
             remember(whole, inputs, None)
         found = _Results(whole)
@@ -243,7 +243,7 @@ class _Results:
         if not self.several:
             return self.whole
         make = derive if carries else node
-        return make(op.PICK, (self.whole,), (number,), (), self.whole.location)
+        return make(op.PICK, (self.whole,), (number,), (), self.whole.site)
 
     def storage(self, number: int, carries: bool) -> Storage:
         """The storage of result `number`; `carries`: it has a history."""

@@ -79,13 +79,13 @@ class Recorder:
     def run(self, args: Any, kwargs: Any) -> Any:
         """Call the function plainly, looking on. Raises what it raises."""
         before = sys.getprofile()
-        watch.ACTIVE = self
+        watch.activate(self)
         sys.setprofile(self._profile)
         try:
             result = self.function(*args, **kwargs)
         finally:
             sys.setprofile(before)
-            watch.ACTIVE = None
+            watch.activate(None)
         return result
 
     def _profile(self, frame: types.FrameType, event: str, argument: Any) -> None:
@@ -360,11 +360,11 @@ class Recorder:
         return None
 
     def _flush(self) -> None:
-        watch.ACTIVE = self
+        watch.activate(self)
         try:
             flush.flush()
         finally:
-            watch.ACTIVE = None
+            watch.activate(None)
 
     def _note_writes(self) -> None:
         for number in self._storages.values():

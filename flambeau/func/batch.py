@@ -170,7 +170,7 @@ def _check_outputs(func: Callable[..., Any], leaves: list[Any]) -> None:
 
 def compute(leaves: list[Tensor]) -> None:
     """Compute a sample's results, unless something outside is still to be recorded with them."""
-    if STATE.tracing or watch.ACTIVE is not None:
+    if STATE.tracing or watch.active() is not None:
         return
     pending = [each._read() for each in leaves if each._storage.node.buffer is None]
     if pending:

@@ -3,4 +3,4 @@ cimport cython
 from flambeau.graph.node cimport Node, TupleType
 
 @cython.locals(whole=Node, of=TupleType, number=Py_ssize_t)
-cpdef tuple record(composite, tuple inputs, tuple attrs=*, location=*)
+cpdef tuple record(composite, tuple inputs, tuple attrs=*, tuple site=*)

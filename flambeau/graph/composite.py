@@ -13,6 +13,7 @@ from flambeau.graph import op
 from flambeau.graph.node import (
     Node,
     Signature,
+    Site,
     Template,
     TensorType,
     TupleType,
@@ -97,10 +98,10 @@ def record(
     composite: Composite,
     inputs: tuple[Node, ...],
     attrs: tuple[Any, ...] = (),
-    location: Any = None,
+    site: Site | None = None,
 ) -> tuple[Node, ...]:
     """One Node for `composite` on `inputs`; returns one Node per result."""
-    whole = node(composite, inputs, attrs, (), location)
+    whole = node(composite, inputs, attrs, (), site)
     if not isinstance(whole.type, TupleType):
         return (whole,)
     of: TupleType = whole.type

@@ -26,17 +26,17 @@ cdef class Node:
     cdef public object device
     cdef public object history
     cdef public tuple inputs
-    cdef public object location
     cdef public bint requires_grad
     cdef public tuple scalars
     cdef public Signature signature
+    cdef public tuple site
     cdef public object type
 
 @cython.locals(found=Signature)
 cpdef Signature signature_of(op, tuple attrs, tuple types)
 
 @cython.locals(each=Node)
-cpdef Node node(op, tuple inputs, tuple attrs=*, tuple scalars=*, location=*)
+cpdef Node node(op, tuple inputs, tuple attrs=*, tuple scalars=*, tuple site=*)
 
 @cython.locals(current=Node, each=Node, order=list, done=set, stack=list)
 cpdef list walk(roots, enter=*)

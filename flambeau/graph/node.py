@@ -7,12 +7,17 @@ and what autograd needs (requires_grad, leaf, hooks) are the only fields that ch
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable
+from types import CodeType
 from typing import Any, NamedTuple, Protocol
 
 from flambeau.graph.dtype import DType, check_usable
 
 Shape = tuple[int, ...]
 Location = tuple[str, int]
+"""A file and a line."""
+Site = tuple[str | CodeType, int]
+"""A Location, or a function's code and the place of an instruction in it, which is what asking a
+frame costs least: most lines are never looked at."""
 
 
 class TensorType:
@@ -138,6 +143,19 @@ class ScalarRef(NamedTuple):
     index: int  # type: ignore[assignment]  # hides tuple.index, which nobody needs here
 
 
+def located(site: Site | None) -> Location | None:
+    """The file and line of a site."""
+    if site is None:
+        return None
+    code, place = site
+    if isinstance(code, str):
+        return code, place
+    for start, end, line in code.co_lines():
+        if start <= place < end:
+            return code.co_filename, line or code.co_firstlineno
+    return code.co_filename, code.co_firstlineno
+
+
 class Node:
     """One operation on other Nodes.
 
@@ -152,10 +170,10 @@ class Node:
         "device",
         "history",
         "inputs",
-        "location",
         "requires_grad",
         "scalars",
         "signature",
+        "site",
         "type",
     )
 
@@ -165,14 +183,14 @@ class Node:
         inputs: tuple[Node, ...],
         scalars: tuple[Any, ...] = (),
         device: Any = None,
-        location: Location | None = None,
+        site: Site | None = None,
     ) -> None:
         self.signature = signature
         self.type: Any = signature.result
         self.inputs = inputs
         self.scalars = scalars
         self.device = device
-        self.location = location
+        self.site = site  # where it was recorded; `location` has the line
         self.buffer: Any = None  # the device buffer, once computed
         self.requires_grad = False
         self.history: Any = None  # autograd's record for this Node, see graph/history.py
@@ -184,6 +202,11 @@ class Node:
     @property
     def attrs(self) -> tuple[Any, ...]:
         return self.signature.attrs
+
+    @property
+    def location(self) -> Location | None:
+        """The user's line that recorded it."""
+        return located(self.site)
 
     @property
     def shape(self) -> Shape:
@@ -202,7 +225,7 @@ def node(
     inputs: tuple[Node, ...],
     attrs: tuple[Any, ...] = (),
     scalars: tuple[Any, ...] = (),
-    location: Location | None = None,
+    site: Site | None = None,
 ) -> Node:
     """Record `op` on `inputs`; every check of shapes and dtypes happens here.
 
@@ -219,7 +242,7 @@ def node(
                 )
             device = each.device
     signature = signature_of(op, attrs, tuple([each.type for each in inputs]))
-    return Node(signature, inputs, scalars, device, location)
+    return Node(signature, inputs, scalars, device, site)
 
 
 def walk(roots: Iterable[Node], enter: Callable[[Node], bool] | None = None) -> list[Node]:

@@ -11,7 +11,7 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from typing import Any
 
-from flambeau.graph.node import Location, Node, Operation, signature_of, walk
+from flambeau.graph.node import Node, Operation, Site, signature_of, walk
 
 Rule = Callable[["Rewriter", Node], Node | None]
 Rules = dict[Any, Sequence[Rule]]
@@ -24,7 +24,7 @@ class Rewriter:
         self.rules = rules
         self._known: dict[Any, Node] = {}
         self._done: dict[Node, Node] = {}
-        self._location: Location | None = None
+        self._site: Site | None = None
 
     def run(self, roots: Sequence[Node]) -> list[Node]:
         """The simplified roots."""
@@ -33,7 +33,7 @@ class Rewriter:
             if node in done:
                 continue
             inputs = tuple([done[each] for each in node.inputs])
-            self._location = node.location
+            self._site = node.site
             done[node] = self._simplest(self._interned(node, inputs))
         return [done[root] for root in roots]
 
@@ -50,7 +50,7 @@ class Rewriter:
         found = self._known.get(key)
         if found is None:
             device = next((each.device for each in inputs if each.device is not None), None)
-            found = Node(signature, inputs, scalars, device, self._location)
+            found = Node(signature, inputs, scalars, device, self._site)
             self._known[key] = found
         return self._simplest(found)
 
@@ -66,7 +66,7 @@ class Rewriter:
         if found is None:
             found = node
             if inputs != node.inputs:
-                found = Node(signature, inputs, node.scalars, node.device, node.location)
+                found = Node(signature, inputs, node.scalars, node.device, node.site)
             self._known[key] = found
         return found
 

@@ -49,7 +49,7 @@ def check_bounds(
 
     `ignored` is a value that is allowed as well. `message` has the places {detail}, {axis}, {size}.
     """
-    if watch.ACTIVE is not None:
+    if (watcher := watch.active()) is not None:
         again = functools.partial(
             check_bounds,
             axis=axis,
@@ -59,12 +59,12 @@ def check_bounds(
             ignored=ignored,
             error=error,
         )
-        watch.ACTIVE.checked(index, again)
-        watcher, watch.ACTIVE = watch.ACTIVE, None
+        watcher.checked(index, again)
+        watcher = watch.activate(None)
         try:
             again(index)
         finally:
-            watch.ACTIVE = watcher
+            watch.activate(watcher)
         return
     known = _range(index)
     if known is None or (least <= known[0] and known[1] < extent):

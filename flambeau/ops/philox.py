@@ -88,8 +88,8 @@ def stream(seed: int | None = None, offset: int | None = None) -> tuple[Node, No
     if offset is None:
         offset = default_generator.next_offset()
     low, high, place = [build.scalar(each, uint32) for each in _stream_words(seed, offset)]
-    if watch.ACTIVE is not None and drawn:
-        watch.ACTIVE.scalars((low, high, place), _NextOffset())
+    if (watcher := watch.active()) is not None and drawn:
+        watcher.scalars((low, high, place), _NextOffset())
     return low, high, place
 
 

@@ -51,11 +51,11 @@ def placed_draw(
     where = resolve(device)
     if not devices.get(where).computes:
         return filled(shape, 0, dtype, where)
-    watcher, watch.ACTIVE = watch.ACTIVE, None
+    watcher = watch.activate(None)
     try:
         values = draw()
     finally:
-        watch.ACTIVE = watcher
+        watch.activate(watcher)
     made = placed_array(values, shape, dtype, where)
     if watcher is not None:
         watcher.drawn(made._storage.node, lambda: draw().reshape(tuple(shape)).astype(dtype.numpy))

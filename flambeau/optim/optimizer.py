@@ -75,8 +75,8 @@ class Bucket:
         for a call that is replayed asks them again."""
         chosen = flags()
         nodes = update(self.gradients, self.written, scalars(), **chosen)
-        if watch.ACTIVE is not None:
-            watch.ACTIVE.scalars(nodes, _NextStep(self, scalars, flags, chosen))
+        if (watcher := watch.active()) is not None:
+            watcher.scalars(nodes, _NextStep(self, scalars, flags, chosen))
 
 
 class _NextStep:
@@ -205,8 +205,8 @@ class Optimizer:
         """Drop the parameters' gradients, or fill them with zeros."""
         for group in self.param_groups:
             for each in group["params"]:
-                if watch.ACTIVE is not None:
-                    watch.ACTIVE.gradient(each, set_to_none)
+                if (watcher := watch.active()) is not None:
+                    watcher.gradient(each, set_to_none)
                 if set_to_none or each._grad is None:
                     each._grad = None
                 else:
@@ -435,8 +435,8 @@ def _hooked(step: Callable[..., Any]) -> Callable[..., Any]:
     def wrapped(self: Any, *args: Any, **kwargs: Any) -> Any:
         if not hasattr(self, "_optimizer_step_pre_hooks"):
             return step(self, *args, **kwargs)  # it wraps another one, and was not initialised
-        if watch.ACTIVE is not None:
-            watch.ACTIVE.optimizer(self)
+        if (watcher := watch.active()) is not None:
+            watcher.optimizer(self)
         for hook in list(self._optimizer_step_pre_hooks.values()):
             replaced = hook(self, args, kwargs)
             if replaced is not None:

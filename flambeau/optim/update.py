@@ -16,7 +16,7 @@ from flambeau.graph import build
 from flambeau.graph.composite import Composite, record
 from flambeau.graph.dtype import DType, bfloat16, float16, float32, float64
 from flambeau.graph.node import Node
-from flambeau.tensor.record import Tracing, caller
+from flambeau.tensor.record import Tracing, site
 from flambeau.tensor.tensor import Tensor
 
 Formula = Callable[..., tuple[Any, ...]]
@@ -56,7 +56,7 @@ class Update:
         numbers = [_scalar(value, dtype, first) for value in scalars.values()]
         nodes += numbers
         attrs = (len(gradients), len(written), tuple(scalars), tuple(flags.items()))
-        results = iter(record(self.operation, tuple(nodes), attrs, caller()))
+        results = iter(record(self.operation, tuple(nodes), attrs, site()))
         for kind in written:
             for each in kind:
                 each._write(next(results))

@@ -52,7 +52,7 @@ class _Expander:
         found = self.interned.get(key)
         if found is None:
             found = self.interned[key] = Node(
-                signature, inputs, scalars, origin.device, origin.location
+                signature, inputs, scalars, origin.device, origin.site
             )
         return found
 

@@ -8,11 +8,10 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Callable, Iterable, Sequence
-from dataclasses import dataclass
 from typing import Any
 from weakref import ref
 
-from flambeau import config
+from flambeau.config import PENDING
 from flambeau.device import base as device
 from flambeau.device.base import Failure
 from flambeau.device.executable import Executable
@@ -23,19 +22,32 @@ from flambeau.graph.node import Node, TensorType
 from flambeau.kernel.limits import Limits
 from flambeau.kernel.program import Program
 from flambeau.schedule import apart, failure, watch
+from flambeau.schedule import walk as walking
 from flambeau.schedule.expand import expand
-from flambeau.schedule.walk import Walk, donatable, kept_for_backward
+from flambeau.schedule.walk import Walk, kept_for_backward
 
 
-@dataclass(slots=True)
 class Statistics:
     """Counts since the start; tests and `flambeau info` read them."""
 
-    flushes: int = 0
-    plan_hits: int = 0
-    plans_loaded: int = 0
-    plans_built: int = 0
-    graphs_apart: int = 0
+    __slots__ = ("flushes", "graphs_apart", "plan_hits", "plans_built", "plans_loaded")
+
+    def __init__(self) -> None:
+        self.flushes = 0
+        self.plan_hits = 0
+        self.plans_loaded = 0
+        self.plans_built = 0
+        self.graphs_apart = 0
+
+    def counts(self) -> dict[str, int]:
+        """Each count by its name."""
+        return {
+            "flushes": self.flushes,
+            "plan hits": self.plan_hits,
+            "plans loaded": self.plans_loaded,
+            "plans built": self.plans_built,
+            "graphs apart": self.graphs_apart,
+        }
 
 
 STATISTICS = Statistics()
@@ -57,9 +69,9 @@ def plan_digests() -> tuple[str, ...]:
 def announce(storage: ref[Any]) -> None:
     """A storage holds a Node that is not computed. Too many of them make a flush."""
     _pending.append(storage)
-    if watch.ACTIVE is not None:
-        watch.ACTIVE.born(storage)
-    if len(_pending) >= config.PENDING:
+    if (watcher := watch.active()) is not None:
+        watcher.born(storage)
+    if len(_pending) >= PENDING:
         flush()
 
 
@@ -67,25 +79,24 @@ def flush(extra: Iterable[Node] = ()) -> None:
     """Compute every live pending tensor, and the Nodes in `extra`."""
     global _pending
     waiting, _pending = _pending, []
-    roots: dict[Node, None] = {}
+    wanted: list[Node] = []
     written: set[Node] = set()  # new values of what existed before: parameters, caches
     for each in waiting:
         storage = each()
         if storage is not None and storage.node.buffer is None:
-            roots[storage.node] = None
+            wanted.append(storage.node)
             if storage.version:
                 written.add(storage.node)
-    for node in extra:
-        if node.buffer is None:
-            roots[node] = None
-    if not roots:
+    wanted += [node for node in extra if node.buffer is None]
+    if len(wanted) > 1:
+        wanted = list(dict.fromkeys(wanted))
+    if wanted and failure.any_failed():
+        wanted = _without_failed(wanted, extra)
+    if not wanted:
         return
-    if failure.any_failed():
-        _drop_failed(roots, extra)
     storage = None
-    STATISTICS.flushes += 1
-    wanted = list(roots)
-    roots.clear()
+    counts = STATISTICS
+    counts.flushes += 1
     try:
         _flush_by_device(wanted, written)
     except Exception:  # what could be computed was, what could not is marked
@@ -95,14 +106,13 @@ def flush(extra: Iterable[Node] = ()) -> None:
         raise
 
 
-def _drop_failed(roots: dict[Node, None], extra: Iterable[Node]) -> None:
+def _without_failed(roots: list[Node], extra: Iterable[Node]) -> list[Node]:
     """Leave out what failed before; raise where that is what is asked for."""
     errors = {root: error for root in roots if (error := failure.error_of(root)) is not None}
     for root in extra:
         if root in errors:
             raise errors[root]
-    for root in errors:
-        del roots[root]
+    return [root for root in roots if root not in errors]
 
 
 def _flush_by_device(roots: list[Node], written: set[Node]) -> None:
@@ -114,6 +124,11 @@ def _flush_by_device(roots: list[Node], written: set[Node]) -> None:
         _run_before(copies, waiting, roots, written)
         for copy in copies:
             _transfer(copy)
+    if len(roots) == 1 and roots[0].buffer is None:
+        error = _run_or_mark(roots[0].device, roots, written)
+        if error is not None:
+            raise error
+        return
     groups: dict[str, list[Node]] = {}
     for root in roots:
         if root.buffer is None:
@@ -153,12 +168,12 @@ def _run_or_mark(
     name: str, roots: list[Node], written: set[Node], donate: bool = True
 ) -> Exception | None:
     """Compute what can be computed; what cannot is marked, and the first error returned."""
-    if not device.get(name).computes:
+    if name not in _COMPUTING and not _computes(name):
         for each in roots:
             _settle(each, device.Buffer(each.type))
         return None
     try:
-        _run(name, list(roots), written, donate)
+        _run(name, roots, written, donate)
     except Exception as error:  # noqa: BLE001  # whatever a device raises is handed to the user
         left = [each for each in roots if each.buffer is None and failure.error_of(each) is None]
         if len(roots) == 1:
@@ -168,6 +183,17 @@ def _run_or_mark(
                 _run_or_mark(name, [each], written, donate)
         return error
     return None
+
+
+def _computes(name: str) -> bool:
+    if device.get(name).computes:
+        _COMPUTING.add(name)
+        return True
+    return False
+
+
+_COMPUTING: set[str] = set()
+"""Devices that were found to compute."""
 
 
 def _first_copies(roots: Sequence[Node]) -> tuple[list[Node], set[Node]]:
@@ -212,7 +238,7 @@ def _settle(node: Node, buffer: Any) -> None:
     if of.is_complex:
         buffer.become(of)  # the plan made pairs of real numbers
     node.buffer = buffer
-    if not keeps_inputs(node):
+    if not node.requires_grad or not keeps_inputs(node):
         node.inputs = ()
         node.scalars = ()
 
@@ -221,29 +247,26 @@ def _run(name: str, roots: list[Node], written: set[Node], donate: bool = True) 
     """Compute `roots` on one device. donate: whether inputs that nobody needs are overwritten."""
     walk = Walk(name, roots)
     order = walk.order
-    outputs = list(dict.fromkeys(roots))
+    outputs = list(roots)
     if walk.marked:
         known = set(outputs)
         outputs += [each for each in kept_for_backward(order) if each not in known]
-    roots.clear()
-    donated = donatable(walk) if donate else ()
-    key = walk.key
-    key.append(-1 << 40)
-    key.extend([walk.position[each] for each in outputs])
-    key.append(-1 << 41)
-    key.extend(donated)
-    executable = _PLANS.get(tuple(key))
-    if executable is None and _may_be_apart(name) and apart.is_loop(order, tuple(key)):
+    donated = walking.donatable(walk) if donate else ()
+    key = _key(walk, outputs, donated)
+    plans = _PLANS
+    executable = plans.get(key)
+    if executable is None and _may_be_apart(name) and apart.is_loop(order, key):
         _run_apart(name, order, outputs, written, donate)
         return
     if executable is None:
         executable = _for_many_lengths(name, walk, outputs, donated, written)
         executable = executable or _obtain(name, walk, outputs, donated)
-        _PLANS[tuple(key)] = executable
+        plans[key] = executable
     elif executable.fits(walk.scalars):
-        STATISTICS.plan_hits += 1
+        counts = STATISTICS
+        counts.plan_hits += 1
     else:
-        executable = _PLANS[tuple(key)] = _obtain(name, walk, outputs, donated)
+        executable = plans[key] = _obtain(name, walk, outputs, donated)
     try:
         buffers = executable.run([leaf.buffer for leaf in walk.leaves], walk.scalars)
     except (IndexError, RuntimeError) as error:
@@ -259,15 +282,29 @@ def _run(name: str, roots: list[Node], written: set[Node], donate: bool = True) 
         exact = met.exception()
         _settle_unspoilt(order, outputs, written, met, exact)
         raise exact from None
-    if watch.ACTIVE is not None:
-        watch.ACTIVE.ran(executable, order, walk.leaves, outputs, donated)
+    if (watcher := watch.active()) is not None:
+        watcher.ran(executable, order, walk.leaves, outputs, donated)
     for number, node in enumerate(outputs):
         _settle(node, buffers[number])
 
 
+def _key(walk: Walk, outputs: Sequence[Node], donated: Sequence[int]) -> tuple[Any, ...]:
+    """What the plan depends on: what was walked, what is wanted, what may be overwritten."""
+    key = walk.key
+    key.append(_WANTED)
+    for each in outputs:
+        key.append(walk.position[each])
+    key.append(_DONATED)
+    key += donated
+    return tuple(key)
+
+
+_WANTED, _DONATED = -1 << 40, -1 << 41  # no position
+
+
 def _may_be_apart(name: str) -> bool:
     """A recording wants one plan, and what interprets has none to spare."""
-    return watch.ACTIVE is None and not hasattr(device.get(name), "interpret")
+    return watch.active() is None and not hasattr(device.get(name), "interpret")
 
 
 def _run_apart(

@@ -284,7 +284,7 @@ def _at(graph: Recorded, line: _Line, n: int) -> Graph:
             )
         except (RuntimeError, ValueError, IndexError, TypeError) as error:
             raise NotShown(f"{node.op.name} is not possible at another size: {error}") from error
-        made[node] = Node(signature, inputs, node.scalars, node.device, node.location)
+        made[node] = Node(signature, inputs, node.scalars, node.device, node.site)
     return expand(
         [made[each] for each in graph.order],
         [made[each] for each in graph.leaves],

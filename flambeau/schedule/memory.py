@@ -207,7 +207,7 @@ class _Copy(Node):
     __slots__ = ()
 
     def __init__(self, of: Node) -> None:
-        super().__init__(of.signature, of.inputs, of.scalars, of.device, of.location)
+        super().__init__(of.signature, of.inputs, of.scalars, of.device, of.site)
 
 
 class _Arena:

@@ -429,7 +429,7 @@ def _run_of(
 
 
 def _again(each: Node, inputs: tuple[Node, ...]) -> Node:
-    return node(each.op, inputs, each.attrs, each.scalars, each.location)
+    return node(each.op, inputs, each.attrs, each.scalars, each.site)
 
 
 def _several(each: Node) -> bool:

@@ -1,5 +1,6 @@
 # Types for the compiled build of walk.py.
 cimport cython
+from flambeau.graph cimport references
 from flambeau.graph.node cimport Node, Signature, TensorType
 
 cdef class Walk:
@@ -8,22 +9,27 @@ cdef class Walk:
     cdef public list leaves
     cdef public list scalars
     cdef public dict position
+    cdef public list uses
     cdef public list key
 
     @cython.locals(
-        node=Node, each=Node, position=dict, key=list, order=list, scalars=list, leaves=list,
-        stack=list, of=TensorType,
+        node=Node, each=Node, position=dict, key=list, order=list, uses=list, stack=list,
+        number=Py_ssize_t,
     )
-    cpdef _visit(self, roots)
+    cdef _visit(self, Node root)
+    @cython.locals(of=TensorType)
+    cdef _take(self, Node leaf)
 
 @cython.locals(node=Node)
 cdef set _retained(order)
 
 @cython.locals(leaf=Node)
-cdef list _references(leaves)
+cdef Py_ssize_t _to_leaf(list leaves, Py_ssize_t number)
+@cython.locals(leaf=Node)
+cdef Py_ssize_t _to_buffer(list leaves, Py_ssize_t number)
 
 @cython.locals(node=Node, each=Node)
-cdef dict _uses(order, set retained)
+cdef list _uses(Walk walk, set retained)
 
-@cython.locals(leaf=Node, uses=dict, counts=list)
+@cython.locals(leaves=list, uses=list, retained=set, count=Py_ssize_t, number=Py_ssize_t)
 cpdef tuple donatable(Walk walk)

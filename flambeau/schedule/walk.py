@@ -3,10 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from sys import getrefcount
 from typing import Any
 
-from flambeau.graph import op
+from flambeau.graph import op, references
 from flambeau.graph.composite import placeholder
 from flambeau.graph.dtype import float32
 from flambeau.graph.history import keeps_inputs
@@ -14,9 +13,12 @@ from flambeau.graph.node import Node, tensor_type
 
 
 class Walk:
-    """One walk of the pending graph: its order, leaves, scalars and key."""
+    """One walk of the pending graph: its order, leaves, scalars and key.
 
-    __slots__ = ("key", "leaves", "marked", "order", "position", "scalars")
+    position and uses are of all Nodes: their numbers, and how many inputs of the order they are.
+    """
+
+    __slots__ = ("key", "leaves", "marked", "order", "position", "scalars", "uses")
 
     def __init__(self, name: str, roots: Sequence[Node]) -> None:
         self.marked = False  # whether a Node of the order requires a gradient
@@ -24,41 +26,47 @@ class Walk:
         self.leaves: list[Node] = []
         self.scalars: list[Any] = []
         self.position: dict[Node, int] = {}
+        self.uses: list[int] = []
         self.key: list[Any] = [name]
-        self._visit(roots)
+        for root in roots:
+            if root not in self.position:
+                self._visit(root)
 
-    def _visit(self, roots: Sequence[Node]) -> None:
+    def _visit(self, root: Node) -> None:
         """Depth first, inputs before users; leaves are taken on the way, without the stack."""
-        position, key, order, scalars = self.position, self.key, self.order, self.scalars
-        leaves = self.leaves
-        stack = list(reversed(roots))
+        position, key, order, uses = self.position, self.key, self.order, self.uses
+        if root.buffer is not None:
+            self._take(root)
+            return
+        stack = [root]
         while stack:
-            node = stack.pop()
-            if node in position:
-                continue
-            if node.buffer is not None:
-                position[node] = len(position)
-                key.append(node.type.uid)
-                leaves.append(node)
-                continue
+            node = stack[-1]
             for each in node.inputs:
                 if each not in position:
                     if each.buffer is None:
-                        stack.append(node)
                         stack.append(each)
                         break
-                    position[each] = len(position)
-                    key.append(each.type.uid)
-                    leaves.append(each)
+                    self._take(each)
             else:
+                stack.pop()
                 key.append(node.signature.uid)
-                key += [position[each] for each in node.inputs]
+                for each in node.inputs:
+                    number = position[each]
+                    key.append(number)
+                    uses[number] += 1
                 position[node] = len(position)
+                uses.append(0)
                 order.append(node)
                 if node.scalars:
-                    scalars += node.scalars
+                    self.scalars += node.scalars
                 if node.requires_grad:
                     self.marked = True
+
+    def _take(self, leaf: Node) -> None:
+        self.position[leaf] = len(self.position)
+        self.uses.append(0)
+        self.key.append(leaf.type.uid)
+        self.leaves.append(leaf)
 
 
 def _anchor(node: Node) -> Node:
@@ -97,44 +105,55 @@ def _retained(order: Sequence[Node]) -> set[Node]:
     return retained
 
 
-def _references(leaves: Sequence[Node]) -> list[tuple[int, int]]:
-    """How many references there are to each leaf and to its buffer."""
-    return [(getrefcount(leaf), getrefcount(leaf.buffer)) for leaf in leaves]
+def _to_leaf(leaves: Sequence[Node], number: int) -> int:
+    """How many references there are to a leaf."""
+    return references.count(leaves[number])
+
+
+def _to_buffer(leaves: Sequence[Node], number: int) -> int:
+    leaf = leaves[number]
+    return references.count(leaf.buffer)
 
 
 def _baseline() -> tuple[int, int]:
-    """The references that come of this module's looking, and the one to the leaf's buffer."""
+    """The references that come of a walk and of looking, and the one to the leaf's buffer."""
     leaf = placeholder(tensor_type((), float32))
     leaf.buffer = object()
-    looking = Walk("", [leaf])
-    ((to_leaf, to_buffer),) = _references(looking.leaves)
-    return to_leaf - 1, to_buffer  # but for the variable above
+    walk = Walk("", [leaf])
+    del leaf
+    return _to_leaf(walk.leaves, 0), _to_buffer(walk.leaves, 0)
 
 
 _LOOKING, _BUFFER_ALONE = _baseline()
 
 
-def _uses(order: Sequence[Node], retained: set[Node]) -> dict[Node, int]:
-    """How often Nodes that this flush will let go of refer to each leaf."""
-    uses: dict[Node, int] = {}
-    for node in order:
-        if node not in retained:
+def _uses(walk: Walk, retained: set[Node]) -> list[int]:
+    """How often Nodes that this flush will let go of refer to each Node."""
+    uses = list(walk.uses)
+    for node in walk.order:
+        if node in retained:
             for each in node.inputs:
-                if each.buffer is not None:
-                    uses[each] = uses.get(each, 0) + 1
+                uses[walk.position[each]] -= 1
     return uses
 
 
 def donatable(walk: Walk) -> tuple[int, ...]:
     """Leaves that nothing outside this flush refers to: their buffers may be overwritten."""
-    retained = _retained(walk.order) if walk.marked else set()
-    uses = _uses(walk.order, retained)
-    counts = _references(walk.leaves)
-    result = []
-    for number, leaf in enumerate(walk.leaves):
-        if leaf in uses and leaf not in retained:
-            to_leaf, to_buffer = counts[number]
-            outside = to_leaf - uses[leaf] - 1 - _LOOKING  # 1: the key in `uses`
-            if outside <= 0 and to_buffer <= _BUFFER_ALONE:
-                result.append(number)
+    leaves, uses, retained = walk.leaves, walk.uses, _NONE
+    if walk.marked:
+        retained = _retained(walk.order)
+        uses = _uses(walk, retained)
+    result: list[int] = []
+    for number in range(len(leaves)):
+        count = uses[walk.position[leaves[number]]]
+        if (
+            count
+            and _to_leaf(leaves, number) - count <= _LOOKING
+            and _to_buffer(leaves, number) <= _BUFFER_ALONE
+            and leaves[number] not in retained
+        ):
+            result.append(number)
     return tuple(result)
+
+
+_NONE: set[Node] = set()

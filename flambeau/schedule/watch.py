@@ -1,8 +1,8 @@
 """Where flambeau.compile looks on: what a call does to storages, plans, gradients and Python state.
 
-While a call is recorded, `ACTIVE` is its watcher, and those who do what a replay must do again
+While a call is recorded, `active()` is its watcher, and those who do what a replay must do again
 tell it: tensors that are read, plans that are run, numbers that are made of Python state. At all
-other times `ACTIVE` is None, and asking for it is all that a recorded operation pays.
+other times there is none, and asking for it is all that a recorded operation pays.
 """
 
 from __future__ import annotations
@@ -70,10 +70,22 @@ class Watcher(Protocol):
         """Something that a replay cannot do again."""
 
 
-ACTIVE: Watcher | None = None
+_active: Watcher | None = None
+
+
+def active() -> Watcher | None:
+    """Who is told of what is done now."""
+    return _active
+
+
+def activate(watcher: Watcher | None) -> Watcher | None:
+    """Tell `watcher` from now on (None: nobody); returns who was told before."""
+    global _active
+    before, _active = _active, watcher
+    return before
 
 
 def refuse(reason: str) -> None:
     """What is done now cannot be replayed: a call that is being recorded will run plainly."""
-    if ACTIVE is not None:
-        ACTIVE.refuse(reason)
+    if _active is not None:
+        _active.refuse(reason)

@@ -3,6 +3,7 @@ cimport cython
 from flambeau.graph.history cimport History
 from flambeau.graph.node cimport Node, TensorType
 from flambeau.graph.storage cimport Storage
+from flambeau.schedule cimport flush, watch
 
 cdef class TensorFields:
     cdef object __weakref__

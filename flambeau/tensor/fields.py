@@ -54,9 +54,13 @@ class TensorFields:
     _read_cache: tuple[Node, bool, Node] | None
 
 
+_weak = weakref.ref
+_new = TensorFields.__new__
+
+
 def make(cls: type[Any], storage: Storage, of: TensorType) -> Any:
     """A tensor of class `cls` that is the whole storage."""
-    made = TensorFields.__new__(cls)
+    made = _new(cls)
     made._storage = storage
     made._type = of
     made._view = None
@@ -76,15 +80,15 @@ def own(cls: type[Any], held: Node) -> Any:
     """A tensor with a storage of its own, pending unless the Node is computed."""
     storage = Storage(held)
     if held.buffer is None:
-        flush.announce(weakref.ref(storage))
-    elif watch.ACTIVE is not None:
-        watch.ACTIVE.born(weakref.ref(storage))
+        flush.announce(_weak(storage))
+    elif (watcher := watch.active()) is not None:
+        watcher.born(_weak(storage))
     return make(cls, storage, held.type)
 
 
 def whole(tensor: TensorFields) -> Node | None:
     """The Node of a tensor that is its storage as it is, as most are; None for all others."""
-    if tensor._view is not None or not tensor._tracks or watch.ACTIVE is not None:
+    if tensor._view is not None or not tensor._tracks or watch.active() is not None:
         return None
     held = tensor._storage.node
     history: History | None = held.history

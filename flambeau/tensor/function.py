@@ -11,7 +11,7 @@ from flambeau.autograd.mode import STATE, no_grad
 from flambeau.graph import build, op
 from flambeau.graph.history import History
 from flambeau.graph.node import Node, node
-from flambeau.tensor.record import caller, derive
+from flambeau.tensor.record import derive, site
 from flambeau.tensor.tensor import Tensor
 
 
@@ -91,15 +91,13 @@ class Function:
             [isinstance(each, Tensor) and each.requires_grad for each in args]
         )
         inputs = tuple([each._read() for each in tensors])
-        location = caller()
+        place = site()
         with no_grad():
             outputs = cls._forward(ctx, args)
         if not (STATE.enabled and any(ctx.needs_input_grad)):
             return outputs
         several = isinstance(outputs, (tuple, list))
-        results = _connect(
-            cls, ctx, args, inputs, list(outputs) if several else [outputs], location
-        )
+        results = _connect(cls, ctx, args, inputs, list(outputs) if several else [outputs], place)
         return tuple(results) if several else results[0]
 
     @classmethod

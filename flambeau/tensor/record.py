@@ -12,13 +12,14 @@ from typing import TYPE_CHECKING, Any
 from flambeau.autograd.mode import STATE
 from flambeau.autograd.rules import RULES
 from flambeau.device import base as devices
+from flambeau.graph import node as graph
 from flambeau.graph import op
 from flambeau.graph.compiled import COMPILED
 from flambeau.graph.composite import Composite, placeholder
 from flambeau.graph.history import History
-from flambeau.graph.node import Location, Node, Operation, TupleType, node
+from flambeau.graph.node import Location, Node, Operation, Site, TupleType, located
 from flambeau.schedule import flush
-from flambeau.tensor.fields import own, whole
+from flambeau.tensor import fields
 
 if TYPE_CHECKING:
     from flambeau.tensor.tensor import Tensor
@@ -58,16 +59,24 @@ def is_tracing() -> int:
 
 def caller() -> Location:
     """File and line of the nearest frame outside this package."""
-    frame = sys._getframe(_INNER_FRAMES)
-    name = frame.f_code.co_filename
-    while _is_ours(name) and frame.f_back is not None:
+    found = located(site())
+    assert found is not None
+    return found
+
+
+def site() -> Site:
+    """The place of the nearest frame outside this package."""
+    frame = _frame(_INNER_FRAMES)
+    code = frame.f_code
+    while _OURS[code.co_filename] and frame.f_back is not None:
         frame = frame.f_back
-        name = frame.f_code.co_filename
-    return name, frame.f_lineno
+        code = frame.f_code
+    return code, frame.f_lasti
 
 
+_frame = sys._getframe
 _INNER_FRAMES = 0 if COMPILED else 2
-"""Frames of this module, which `caller` need not look at."""
+"""Frames of this module, which `site` need not look at."""
 
 
 class _Files(dict[str, bool]):
@@ -78,7 +87,7 @@ class _Files(dict[str, bool]):
         return found
 
 
-_is_ours = _Files().__getitem__
+_OURS = _Files()
 
 
 def derive(
@@ -86,10 +95,10 @@ def derive(
     inputs: tuple[Node, ...],
     attrs: tuple[Any, ...] = (),
     scalars: tuple[Any, ...] = (),
-    location: Location | None = None,
+    site: Site | None = None,
 ) -> Node:
     """A Node that requires a gradient where one of its inputs does and recording is on."""
-    made = node(operation, inputs, attrs, scalars, location)
+    made = graph.node(operation, inputs, attrs, scalars, site)
     if STATE.enabled:
         for each in inputs:
             if each.requires_grad:
@@ -171,15 +180,15 @@ def record(
     """
     nodes = _nodes(inputs)
     if STATE.tracing:
-        return _wrap(node(operation, nodes, attrs, scalars), None)
-    location = caller()
+        return _wrap(graph.node(operation, nodes, attrs, scalars), None)
+    place = site()
     try:
-        made = derive(operation, nodes, attrs, scalars, location)
+        made = derive(operation, nodes, attrs, scalars, place)
     except RuntimeError:
         aligned = _aligned(nodes)
         if aligned is nodes:
             raise
-        made = derive(operation, aligned, attrs, scalars, location)
+        made = derive(operation, aligned, attrs, scalars, place)
     if device is not None:
         made.device = device
     if isinstance(made.type, TupleType):
@@ -187,12 +196,12 @@ def record(
             remember(made, inputs, None)
         results: Any = tuple(
             [
-                own(_tensor, derive(op.PICK, (made,), (number,), (), location))
+                fields.own(_tensor, derive(op.PICK, (made,), (number,), (), place))
                 for number in range(len(made.type.items))
             ]
         )
     else:
-        results = own(_tensor, made)
+        results = fields.own(_tensor, made)
         if made.requires_grad:
             remember(made, inputs, results._storage)
     if made.device in _EAGER:
@@ -209,7 +218,7 @@ def _nodes(inputs: Sequence[Any]) -> tuple[Node, ...]:
         if type(each) is Node:
             nodes.append(each)
         else:
-            held = whole(each) if type(each) in _PLAIN else None
+            held = fields.whole(each) if type(each) in _PLAIN else None
             nodes.append(each._read() if held is None else held)
     return tuple(nodes)
 
@@ -219,7 +228,7 @@ def _wrap(made: Node, device: str | None) -> Any:
     if isinstance(made.type, TupleType):
         return tuple(
             [
-                _tensor._traced(node(op.PICK, (made,), (number,)))
+                _tensor._traced(graph.node(op.PICK, (made,), (number,)))
                 for number in range(len(made.type.items))
             ]
         )

@@ -79,14 +79,14 @@ class Tensor(Attached, TensorFields):
             array = numpy.asarray(array, order="C")
         held.buffer = target.from_numpy(array, of, copy)
         storage = Storage(held)
-        if watch.ACTIVE is not None:
-            watch.ACTIVE.constant(weakref.ref(storage), held, array, copy)
+        if (watcher := watch.active()) is not None:
+            watcher.constant(weakref.ref(storage), held, array, copy)
         return cls._make(storage, of)
 
     def _view_as(self, view: View) -> Tensor:
         """A tensor that sees this tensor's storage through `view` (of the base's whole)."""
-        if watch.ACTIVE is not None:
-            watch.ACTIVE.read(self)
+        if (watcher := watch.active()) is not None:
+            watcher.read(self)
         result = Tensor._make(self._storage, tensor_type(view.shape, self._type.dtype))
         result._view = view
         result._base = self if self._base is None or self._leaf else self._base
@@ -107,8 +107,8 @@ class Tensor(Attached, TensorFields):
         held = whole(self)
         if held is not None:
             return held
-        if watch.ACTIVE is not None:
-            watch.ACTIVE.read(self)
+        if (watcher := watch.active()) is not None:
+            watcher.read(self)
         if self._view is not None:
             return self._read_view()
         held = self._storage.node
@@ -202,8 +202,8 @@ class Tensor(Attached, TensorFields):
             raise RuntimeError(
                 "a composite's body must not read values: they are not known when it is expanded"
             )
-        if watch.ACTIVE is not None:
-            watch.ACTIVE.value(self)
+        if (watcher := watch.active()) is not None:
+            watcher.value(self)
         held = self._storage.node
         where = devices.get(held.device)
         if self._view is not None and held.device not in HOST:
@@ -222,8 +222,8 @@ class Tensor(Attached, TensorFields):
     def _write(self, value: Node) -> Self:
         """Make `value` (of this tensor's type, recorded for this purpose) this tensor's content."""
         self._check_writable()
-        if watch.ACTIVE is not None:
-            watch.ACTIVE.written(self)
+        if (watcher := watch.active()) is not None:
+            watcher.written(self)
         storage = self._storage
         old = storage.node
         if self._view is None or not self._view.steps:  # a view without steps is the whole
@@ -231,7 +231,7 @@ class Tensor(Attached, TensorFields):
         else:
             source = self._owner()._read() if self._tracks else self._value_node()
             new = derive(op.ASSIGN, (source, value), (self._view.steps,), self._view.starts)
-            new.location = value.location
+            new.site = value.site
         if old.requires_grad and not is_leaf(old) and not (STATE.enabled and self._tracks):
             new = node(op.GRAFT, (new, old))  # another value; the gradient goes where it went
             new.requires_grad = True
@@ -370,8 +370,8 @@ class Tensor(Attached, TensorFields):
 
     @property
     def grad(self) -> Tensor | None:
-        if watch.ACTIVE is not None:
-            watch.ACTIVE.gradient(self, False)
+        if (watcher := watch.active()) is not None:
+            watcher.gradient(self, False)
         return self._grad
 
     @grad.setter
@@ -385,14 +385,14 @@ class Tensor(Attached, TensorFields):
                 raise RuntimeError(
                     f"assigned grad has data of type {value._type}, expected {self._type}"
                 )
-        if watch.ACTIVE is not None:
-            watch.ACTIVE.gradient(self, True)
+        if (watcher := watch.active()) is not None:
+            watcher.gradient(self, True)
         self._grad = value
 
     def _accumulate_grad(self, gradient: Node) -> None:
         """Autograd's delivery to a leaf."""
-        if watch.ACTIVE is not None:
-            watch.ACTIVE.gradient(self, False)
+        if (watcher := watch.active()) is not None:
+            watcher.gradient(self, False)
         if self._grad is None:
             self._grad = Tensor._own(gradient)
         elif gradient.requires_grad or self._grad.requires_grad:
@@ -406,8 +406,8 @@ class Tensor(Attached, TensorFields):
 
     def detach(self) -> Tensor:
         """The same storage and version, without gradient."""
-        if watch.ACTIVE is not None:
-            watch.ACTIVE.read(self)
+        if (watcher := watch.active()) is not None:
+            watcher.read(self)
         result = Tensor._make(self._storage, self._type)
         if STATE.tracing:
             result._storage = Storage(node(op.DETACH, (self._read(),)))

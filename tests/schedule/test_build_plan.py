@@ -58,7 +58,7 @@ def test_division_and_shifts(dtype):
 @pytest.mark.parametrize("name", ["IDIV", "MOD"])
 def test_division_by_zero(name):
     x, y = buffer(3, dtype=d.int32), buffer(3, dtype=d.int32)
-    graph = Graph((x, y), (node(op.PRIMITIVES[name], (x, y), location=("user.py", 7)),))
+    graph = Graph((x, y), (node(op.PRIMITIVES[name], (x, y), site=("user.py", 7)),))
     program = build(graph)
     fine = [np.array([5, -5, 7], np.int32), np.array([2, 2, -2], np.int32)]
     np.testing.assert_array_equal(

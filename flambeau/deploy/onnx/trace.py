@@ -169,20 +169,20 @@ def run(model: Any, arguments: Arguments, tensors: Sequence[Tensor]) -> Trace:
     """
     from flambeau.autograd.mode import no_grad
 
-    if watch.ACTIVE is not None:
+    if watch.active() is not None:
         raise OnnxExporterError("torch.onnx.export cannot run inside a call of torch.compile")
     trace = Trace()
     examples = [_own(each) for each in tensors]
     trace.inputs = [each._storage.node for each in examples]
     args, kwargs = arguments.with_tensors(examples)
-    watch.ACTIVE = _Watcher(trace)
+    watch.activate(_Watcher(trace))
     try:
         with no_grad(), unchanged(model):
             result = model(*args, **kwargs)
             leaves = pytree.tree_leaves(result)
             trace.outputs = [each._read() for each in leaves if isinstance(each, Tensor)]
     finally:
-        watch.ACTIVE = None
+        watch.activate(None)
     return trace
 
 

@@ -1,14 +1,15 @@
 # Types for the compiled build of executable.py.
 cimport cython
+from flambeau.device.cpu cimport native
 from flambeau.device.cpu.memory cimport Arena, CpuBuffer, Pool
 from flambeau.device.cpu.runtime cimport Runtime
 from flambeau.device.executable cimport Executable
 from flambeau.graph.node cimport TensorType
 
 cdef class Segment:
-    cdef public object job
+    cdef public size_t job
     cdef public list keep
-    cdef public object records
+    cdef public size_t records
     cdef public object retired
     cdef public list rows
     cdef public bint threaded
@@ -33,14 +34,18 @@ cdef class CpuExecutable(Executable):
     cdef public list _offsets
     cdef public Py_ssize_t _shared
     cdef public object _table
-    cdef public object _first
+    cdef public Py_ssize_t _first
+    cdef public unsigned long long[::1] _addresses
     cdef public object _rest
     cdef public Py_ssize_t _base
     cdef public object _numbers
     cdef public object _scalar_format
     cdef public list _segments
 
-    @cython.locals(runtime=Runtime, pool=Pool, buffers=list, of=TensorType, buffer=CpuBuffer)
+    @cython.locals(
+        runtime=Runtime, buffers=list, of=TensorType, buffer=CpuBuffer, number=Py_ssize_t,
+        addresses="unsigned long long[::1]",
+    )
     cpdef list run(self, inputs, scalars)
-    @cython.locals(runtime=Runtime)
+    @cython.locals(runtime=Runtime, state=size_t, failed="long long")
     cpdef _run_segment(self, Segment segment)

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 from flambeau.device import base
 from flambeau.device.base import Failure
-from flambeau.device.cpu import worker_ir
+from flambeau.device.cpu import native, worker_ir
 from flambeau.device.cpu.compile import Code
 from flambeau.device.cpu.memory import as_numpy
 from flambeau.device.executable import Executable
@@ -172,7 +172,8 @@ class CpuExecutable(Executable):
         count = len(self.inputs) + len(fresh) + len(self._offsets)
         self._shared = count - 1
         self._table = (ctypes.c_uint64 * max(1, count))()
-        self._first = struct.Struct(f"{len(self.inputs) + len(fresh)}Q")
+        self._addresses = memoryview(self._table).cast("B").cast("Q")
+        self._first = 8 * (len(self.inputs) + len(fresh))
         self._rest = struct.Struct(f"{len(self._offsets)}Q")
         self._base = -1
         self._numbers = (ctypes.c_uint64 * max(1, len(self.scalars)))()
@@ -201,9 +202,11 @@ class CpuExecutable(Executable):
         runtime = self._runtime
         with runtime.lock:
             buffers = list(inputs)
-            pool = self._pool
-            buffers += [pool.allocate(of) for of in self._fresh]
-            self._first.pack_into(self._table, 0, *[buffer.address for buffer in buffers])
+            for of in self._fresh:
+                buffers.append(self._pool.allocate(of))  # noqa: PERF401  # one list less
+            addresses = self._addresses
+            for number, buffer in enumerate(buffers):
+                addresses[number] = buffer.address
             if scalars:
                 self._scalar_format.pack_into(self._numbers, 0, *scalars)
             if self._base != self._arena.base or self._base == -1:
@@ -225,7 +228,7 @@ class CpuExecutable(Executable):
         arena.reserve(self._offsets[-1] + self._shared_bytes)
         self._base = arena.base
         addresses = [arena.base + each for each in self._offsets]
-        self._rest.pack_into(self._table, self._first.size, *addresses)
+        self._rest.pack_into(self._table, self._first, *addresses)
 
     def _run_segment(self, segment: Segment) -> Failure | None:
         runtime = self._runtime
@@ -237,9 +240,9 @@ class CpuExecutable(Executable):
             segment.retired = runtime.retired
             if runtime.retired:
                 runtime.bury()
-            failed = runtime.run_together(segment.job, state)
+            failed = native.call_with_two(runtime.together, segment.job, state)
         else:
-            failed = runtime.run_alone(segment.job)
+            failed = native.call(runtime.alone, segment.job)
         if not failed:
             return None
         return self._failure(segment, *runtime.first_error(runtime.threads if state else 1))

@@ -20,7 +20,7 @@ cdef class Pool:
     cpdef release(self, FreeList home, tuple block)
 
 cdef class CpuBuffer(Buffer):
-    cdef public object address
+    cdef public size_t address
     cdef public tuple block
     cdef public Pool pool
     cdef public FreeList home

@@ -1,12 +1,12 @@
 # Types for the compiled build of runtime.py.
 
 cdef class Runtime:
-    cdef public object run_alone
-    cdef public object run_together
+    cdef public size_t alone
+    cdef public size_t together
     cdef public object lock
-    cdef public object threads
-    cdef public object records
-    cdef public object state
+    cdef public Py_ssize_t threads
+    cdef public size_t records
+    cdef public size_t state
     cdef public list retired
     cdef public object _start
     cdef public object _stop
@@ -16,4 +16,4 @@ cdef class Runtime:
     cdef public object _state_block
 
     cpdef reserve(self, Py_ssize_t scratch, Py_ssize_t room)
-    cpdef start(self)
+    cpdef size_t start(self) except? 0

@@ -40,10 +40,10 @@ class Runtime:
             symbols += ["run_together", "start_workers", "stop_workers"]
         addresses = compiler.functions(text, symbols)
         integer, pointer = ctypes.c_int64, ctypes.c_void_p
-        self.run_alone = ctypes.CFUNCTYPE(integer, pointer)(addresses["run_alone"])
+        self.alone = addresses["run_alone"]  # called with a job
+        self.together = 0  # called with a job and the workers' state
         if THREADED:
-            together = ctypes.CFUNCTYPE(integer, pointer, pointer)
-            self.run_together = together(addresses["run_together"])
+            self.together = addresses["run_together"]
             self._start = ctypes.CFUNCTYPE(integer, pointer, integer)(addresses["start_workers"])
             self._stop = ctypes.CFUNCTYPE(None, pointer)(addresses["stop_workers"])
             os.register_at_fork(after_in_child=self._forked)

@@ -116,8 +116,8 @@ class Hooked:
         self._is_full_backward_hook = full
 
     def __call__(self, *args: Any, **kwargs: Any) -> Any:
-        if watch.ACTIVE is not None:
-            watch.ACTIVE.module(self)
+        if (watcher := watch.active()) is not None:
+            watcher.module(self)
         if not (
             self._forward_hooks
             or self._forward_pre_hooks

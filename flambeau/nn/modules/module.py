@@ -85,8 +85,8 @@ class Module(Stateful):
     def zero_grad(self, set_to_none: bool = True) -> None:
         """Drop the parameters' gradients, or fill them with zeros."""
         for parameter in self.parameters():
-            if watch.ACTIVE is not None:
-                watch.ACTIVE.gradient(parameter, set_to_none)
+            if (watcher := watch.active()) is not None:
+                watcher.gradient(parameter, set_to_none)
             if parameter._grad is None:
                 continue
             if set_to_none:

@@ -1,0 +1,4 @@
+# Types for the compiled build of watch.py.
+cdef object _active
+
+cpdef active()
