@@ -71,6 +71,10 @@ class Device(ABC):
     def to_numpy(self, buffer: Any) -> numpy.ndarray[Any, Any]:
         """The buffer's content; shares its memory where the device can. Shape as its type."""
 
+    def element(self, buffer: Any, place: int) -> Any:
+        """One element of a buffer, counted from its first, as a Python number."""
+        return self.to_numpy(buffer).reshape(-1)[place].item()
+
     @abstractmethod
     def compile(self, program: Program) -> Executable:
         """Compile all kernels of a program. Raises NotImplementedError naming op and device."""

@@ -82,6 +82,9 @@ class NestedTensor(Tensor):
     def _view_as(self, view: View) -> Tensor:
         return self._refuse()
 
+    def _element(self) -> Any:
+        return self._to_numpy().item()
+
     def _to_numpy(self) -> numpy.ndarray[Any, Any]:
         return self._refuse()
 

@@ -33,7 +33,7 @@ def item(self: Tensor) -> Any:
         raise RuntimeError(
             f"a Tensor with {self._type.size} elements cannot be converted to Scalar"
         )
-    value = self._to_numpy().item()
+    value = self._element()
     return value if self._type.dtype is not dtypes.bfloat16 else float(value)
 
 
@@ -88,13 +88,13 @@ def to_bool(self: Tensor) -> bool:
     if self._type.size != 1:
         kind = "no values" if self._type.size == 0 else "more than one value"
         raise RuntimeError(f"Boolean value of Tensor with {kind} is ambiguous")
-    return bool(self._to_numpy().item())
+    return bool(self._element())
 
 
 def _single(self: Tensor) -> Any:
     if self._type.size != 1:
         raise ValueError("only one element tensors can be converted to Python scalars")
-    return self._to_numpy().item()
+    return self._element()
 
 
 @method("__float__")
@@ -120,7 +120,7 @@ def to_index(self: Tensor) -> int:
     """The only element of an integer tensor, as an index."""
     if self._type.size != 1 or self._type.dtype.is_floating_point:
         raise TypeError("only integer tensors of a single element can be converted to an index")
-    return int(self._to_numpy().item())
+    return int(self._element())
 
 
 @method("__iter__")

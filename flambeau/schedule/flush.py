@@ -87,7 +87,9 @@ def flush(extra: Iterable[Node] = ()) -> None:
             wanted.append(storage.node)
             if storage.version:
                 written.add(storage.node)
-    wanted += [node for node in extra if node.buffer is None]
+    for node in extra:
+        if node.buffer is None and not (wanted and wanted[-1] is node):
+            wanted.append(node)
     if len(wanted) > 1:
         wanted = list(dict.fromkeys(wanted))
     if wanted and failure.any_failed():

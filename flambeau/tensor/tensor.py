@@ -217,6 +217,18 @@ class Tensor(Attached, TensorFields):
             return array
         return numpy_reference.view(self._view.steps, self._view.starts, array)
 
+    def _element(self) -> Any:
+        """The value of the only element, computed now, as a Python number."""
+        held = self._storage.node
+        view = self._view
+        if STATE.tracing or held.device not in HOST or held.type.dtype is not self._type.dtype:
+            return self._to_numpy().item()
+        if (watcher := watch.active()) is not None:
+            watcher.value(self)
+        if held.buffer is None:
+            flush.flush((held,))
+        return devices.get(held.device).element(held.buffer, 0 if view is None else view.offset)
+
     # writing -----------------------------------------------------------------------------------
 
     def _write(self, value: Node) -> Self:

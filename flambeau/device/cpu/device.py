@@ -19,6 +19,19 @@ from flambeau.graph.node import TensorType
 from flambeau.kernel.ir import Kernel
 from flambeau.kernel.program import HostCall, Launch, Program
 
+_KINDS: dict[str, Any] = {
+    "bool": ctypes.c_bool,
+    "uint8": ctypes.c_uint8,
+    "uint32": ctypes.c_uint32,
+    "int8": ctypes.c_int8,
+    "int16": ctypes.c_int16,
+    "int32": ctypes.c_int32,
+    "int64": ctypes.c_int64,
+    "float32": ctypes.c_float,
+    "float64": ctypes.c_double,
+}
+"""Dtypes whose elements are read without numpy."""
+
 
 class CpuDevice(base.Device):
     """Runs programs as machine code that LLVM makes for this processor, on native threads."""
@@ -48,6 +61,13 @@ class CpuDevice(base.Device):
 
     def to_numpy(self, buffer: CpuBuffer) -> numpy.ndarray[Any, Any]:
         return as_numpy(buffer, buffer.address, buffer.type)
+
+    def element(self, buffer: CpuBuffer, place: int) -> Any:
+        of = buffer.type
+        kind = _KINDS.get(of.dtype.name)
+        if kind is None:
+            return super().element(buffer, place)
+        return kind.from_address(buffer.address + place * of.dtype.itemsize).value
 
     def compile(self, program: Program) -> CpuExecutable:
         launches = [each for each in program.launches if isinstance(each, Launch)]

@@ -75,6 +75,9 @@ class SparseTensor(Tensor):
     def _view_as(self, view: View) -> Tensor:
         raise self._refuse()
 
+    def _element(self) -> Any:
+        return self._to_numpy().item()
+
     def _to_numpy(self) -> numpy.ndarray[Any, Any]:
         raise TypeError(
             "can't convert Sparse layout tensor to numpy. Use Tensor.to_dense() to convert to a "
