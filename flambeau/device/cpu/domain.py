@@ -34,7 +34,7 @@ def write(renderer: Renderer, choice: Choice) -> int:
     return _vectors(renderer, choice, choice.run)
 
 
-class _Rows:
+class Ranges:
     """Items of several rows: points of axes, the last of which is cut into ranges.
 
     After `open` the axes are bound; `part` numbers the item's other dimension (0 … parts - 1).
@@ -87,7 +87,7 @@ def _points(renderer: Renderer, choice: Choice) -> int:
     points = 1
     for axis in renderer.kernel.domain:
         points *= axis.extent
-    rows = _Rows(renderer, list(renderer.kernel.domain), 1, choice.cost / points)
+    rows = Ranges(renderer, list(renderer.kernel.domain), 1, choice.cost / points)
     items = rows.open()
     renderer.statements(renderer.kernel.body)
     rows.close()
@@ -106,7 +106,7 @@ def _vectors(renderer: Renderer, choice: Choice, run: Run) -> int:
     each_vector = row / max(1, -(-run.extent // run.count))
     vectors = max(1, min(int(CHUNK / max(each_vector, 0.1)), full))
     chunks = max(1, -(-full // vectors))
-    rows = _Rows(renderer, outer, chunks, row / chunks)
+    rows = Ranges(renderer, outer, chunks, row / chunks)
     items = rows.open()
     low: str | int = 0
     high: str | int = full * run.count
@@ -156,7 +156,7 @@ def _sweep(renderer: Renderer, choice: Choice, run: Run, loop: Loop) -> int:
     parts = max(1, min(full, run.extent * run.inner // SWEPT, 8))
     vectors = -(-full // parts)
     parts = max(1, -(-full // max(vectors, 1)))
-    rows = _Rows(renderer, outer, parts, choice.cost / points / parts)
+    rows = Ranges(renderer, outer, parts, choice.cost / points / parts)
     items = rows.open()
     low = emitter.times(rows.part, vectors * run.count)
     high: str | int = full * run.count
@@ -198,7 +198,7 @@ def _squares(renderer: Renderer, choice: Choice, across: Axis) -> int:
     points = parts
     for each in outer:
         points *= each.extent
-    rows = _Rows(renderer, outer, parts, choice.cost / points)
+    rows = Ranges(renderer, outer, parts, choice.cost / points)
     items = rows.open()
     area = lanes * lanes * itemsize
     renderer.scratch = area * (1 + len(choice.turned))
@@ -218,7 +218,7 @@ def _squares(renderer: Renderer, choice: Choice, across: Axis) -> int:
     height: str | int = lanes
     if down.extent % lanes:
         height = emitter.least(emitter.minus(down.extent, y), lanes)
-    mask = _edge_mask(renderer, across, x, lanes)
+    mask = edge_mask(renderer, across, x, lanes)
     emitter.push(lanes, mask)
     values.bind(across, counting(x, lanes))
     lines = emitter.open_loop(0, height)
@@ -236,7 +236,7 @@ def _squares(renderer: Renderer, choice: Choice, across: Axis) -> int:
     return items
 
 
-def _edge_mask(renderer: Renderer, axis: Axis, start: str, lanes: int) -> str | None:
+def edge_mask(renderer: Renderer, axis: Axis, start: str, lanes: int) -> str | None:
     """The lanes from `start` on that lie within an axis; None where all do."""
     if axis.extent % lanes == 0:
         return None
@@ -252,7 +252,7 @@ def _read_square(
 ) -> None:
     """Read a square line by line along `down` into the scratch memory."""
     emitter, values = renderer.emitter, renderer.values
-    emitter.push(lanes, _edge_mask(renderer, down[0], down[1], lanes))
+    emitter.push(lanes, edge_mask(renderer, down[0], down[1], lanes))
     values.bind(down[0], counting(down[1], lanes))
     loop = emitter.open_loop(0, lanes)
     place = emitter.plus(across[1], loop.index)

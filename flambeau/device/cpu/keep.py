@@ -46,10 +46,13 @@ class Keeper:
         self.values = values
         self.chooser = chooser
         self.bytes = 0
+        self.row: str | None = None  # of the rows that are run together: see rows.py
+        self._rows = 1
         self._plans: dict[Statement, Kept] = {}
 
-    def plan(self, body: Sequence[Statement], domain: Sequence[Axis]) -> None:
-        """Choose what statements keep for those behind them."""
+    def plan(self, body: Sequence[Statement], domain: Sequence[Axis], rows: int = 1) -> None:
+        """Choose what statements keep for those behind them, of so many rows at once."""
+        self._rows = rows
         around = frozenset(domain)
         before: list[tuple[Kept, frozenset[Value]]] = []
         for each in body:
@@ -105,8 +108,7 @@ class Keeper:
         return sum(weight(each) for each in below if axis in self.values.dependencies(each)) >= DEAR
 
     def _room(self, value: Value, axis: Axis) -> int | None:
-        size = (axis.extent + SPARE) * (8 if value.dtype.itemsize == 8 else 4)
-        size = -(-size // 64) * 64
+        size = self._rows * _row_bytes(value, axis)
         if self.bytes + size > MOST:
             return None
         self.bytes += size
@@ -142,4 +144,13 @@ class Keeper:
     def _address(self, axis: Axis, value: Value, place: int) -> str:
         start = self.values.start(axis)
         base = self.emitter.element("i8", "%scratch", place)
+        if self.row is not None:
+            ahead = self.emitter.times(self.row, _row_bytes(value, axis))
+            base = self.emitter.element("i8", base, ahead)
         return self.emitter.element(REGISTER_TYPES[value.dtype.name], base, start)
+
+
+def _row_bytes(value: Value, axis: Axis) -> int:
+    """What a row of a value takes: whole lines of the cache."""
+    size = (axis.extent + SPARE) * (8 if value.dtype.itemsize == 8 else 4)
+    return -(-size // 64) * 64

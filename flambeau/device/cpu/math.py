@@ -102,7 +102,8 @@ def exp(emitter: Emitter, kind: str, lanes: int, x: str) -> str:
     x = v.select(v.compare("ogt", x, v.number(most)), v.number(most), x)
     x = v.select(v.compare("olt", x, v.number(least)), v.number(least), x)
     rounded = v.fma(x, v.number(1 / math.log(2)), v.number(magic))
-    r, tail = _exponent_taken(v, x, v.op("fsub", rounded, v.number(magic)))
+    n = v.op("fsub", rounded, v.number(magic))
+    r, tail = _exponent_taken(v, x, n)
     square = v.op("fmul", r, r)
     curve = v.polynomial(r, (*_EXP[kind][3][::-1], 0.5))
     total = v.op("fadd", v.number(1.0), r)
@@ -113,8 +114,11 @@ def exp(emitter: Emitter, kind: str, lanes: int, x: str) -> str:
     else:
         share = v.fma(square, v.number(0.5), total)
         rest = v.fma(square, curve, v.fma(tail, share, lost))
+    whole = v.op("fadd", total, rest)
+    if v.emitter.scales and (scale := _SCALE.get((kind, lanes))):
+        return _scaled_at_once(v, whole, n, scale)
     power = v.integer_op("sub", v.to_bits(rounded), v.to_bits(v.number(magic)))
-    return _scaled(v, v.op("fadd", total, rest), power)
+    return _scaled(v, whole, power)
 
 
 def _exponent_taken(v: Vector, x: str, n: str) -> tuple[str, str]:
@@ -127,6 +131,27 @@ def _exponent_taken(v: Vector, x: str, n: str) -> tuple[str, str]:
     rest = v.op("fmul", n, v.number(-short[1]))
     r = v.op("fadd", start, rest)
     return r, v.op("fadd", v.op("fsub", start, r), rest)
+
+
+_SCALE = {
+    ("float", 16): ("ps.512", "i16"),
+    ("float", 8): ("ps.256", "i8"),
+    ("float", 4): ("ps.128", "i8"),
+    ("double", 8): ("pd.512", "i8"),
+    ("double", 4): ("pd.256", "i8"),
+    ("double", 2): ("pd.128", "i8"),
+}
+"""(register type, lanes) → the processor's instruction x · 2 to the power ⌊n⌋, and its mask."""
+
+
+def _scaled_at_once(v: Vector, x: str, n: str, scale: tuple[str, str]) -> str:
+    """x · 2ⁿ for an n that is a floating number: LLVM's own ldexp takes an integer, and converts
+    what was converted before."""
+    suffix, mask = scale
+    arguments = [(v.type, x), (v.type, n), (v.type, "zeroinitializer"), (mask, "-1")]
+    if suffix.endswith("512"):
+        arguments.append(("i32", "4"))  # rounds as it is set
+    return v.emitter.call(f"llvm.x86.avx512.mask.scalef.{suffix}", v.type, arguments)
 
 
 def _scaled(v: Vector, x: str, power: str) -> str:

@@ -33,7 +33,7 @@ def prepared(kernel: Kernel) -> Kernel:
     """The kernel with shared and split axes; itself where there is nothing to do."""
     same = _siblings(kernel.body, {})
     if same:
-        kernel = _Rewriting({each: ir.axis(of) for each, of in same.items()}, same).kernel(kernel)
+        kernel = Rewriting({each: ir.axis(of) for each, of in same.items()}, same).kernel(kernel)
         kernel = replace(kernel, body=_together(kernel.body))
     while True:
         parts = _divided(kernel)
@@ -44,7 +44,7 @@ def prepared(kernel: Kernel) -> Kernel:
             axis: ir.index_add(ir.index_multiply(ir.axis(outer), inner.extent), ir.axis(inner))
             for axis, (outer, inner) in axes.items()
         }
-        kernel = _Rewriting(places, {}, axes).kernel(kernel)
+        kernel = Rewriting(places, {}, axes).kernel(kernel)
 
 
 # sums side by side -------------------------------------------------------------------------------
@@ -158,7 +158,7 @@ def _roots(body: Iterable[Statement], fixed: set[Axis]) -> list[Value]:
 # rewriting ---------------------------------------------------------------------------------------
 
 
-class _Rewriting:
+class Rewriting:
     """Puts values into the place of axes. Equal values become one."""
 
     def __init__(
@@ -170,7 +170,7 @@ class _Rewriting:
         self.places = places
         self.same = same
         self.split = split or {}
-        self.folds: dict[Fold, Fold] = {}
+        self.folds: dict[Fold, Fold | Value] = {}  # what became of each; a Value needs none
         self.made: dict[Value, Value] = {}
         self.known: dict[Any, Value] = {}
         self.settled: set[Value] = set()
@@ -252,7 +252,8 @@ class _Rewriting:
         if value.op == "axis":
             return self.places.get(value.payload, value)
         if value.op == "result":
-            return Value("result", (), value.dtype, self.folds.get(value.payload, value.payload))
+            fold = self.folds.get(value.payload, value.payload)
+            return fold if isinstance(fold, Value) else Value("result", (), value.dtype, fold)
         rule = _INDEX.get(value.op)
         if rule is not None and value.dtype is dtypes.int64:
             return rule(*args)

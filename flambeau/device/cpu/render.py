@@ -30,7 +30,9 @@ from flambeau.device.cpu.emit import (
 )
 from flambeau.device.cpu.keep import Keeper
 from flambeau.device.cpu.order import FEW_PARTS, MOST_PARTS, chains, cut
+from flambeau.device.cpu.pick import picked
 from flambeau.device.cpu.prepare import levels, prepared
+from flambeau.device.cpu.rows import Rows, rows_at_once
 from flambeau.device.cpu.shifted import lines_of
 from flambeau.device.cpu.shifted_ir import ShiftedRenderer
 from flambeau.device.cpu.stream import choosing, streamed
@@ -54,7 +56,7 @@ class Renderer:
     """Writes one kernel."""
 
     def __init__(self, kernel: Kernel, target: Target) -> None:
-        self.kernel = kernel = prepared(kernel)
+        self.kernel = kernel = prepared(picked(kernel))
         self.target = target
         self.emitter = Emitter(target.fused, target.native_half, target.scales)
         self.values = Values(self.emitter, kernel)
@@ -106,9 +108,12 @@ class Renderer:
         self.entry()
         choice = self.chooser.domain()
         sorts = any(isinstance(each, Sort) for each in self.kernel.body)  # in scratch memory, too
+        rows = 1 if choice.run is not None else rows_at_once(self.kernel, self.chooser)
         if choice.run is None and not sorts:
-            self.keeper.plan(self.kernel.body, self.kernel.domain)
+            self.keeper.plan(self.kernel.body, self.kernel.domain, rows)
             self.scratch = self.keeper.bytes
+        if rows > 1:
+            return Stage(name, Rows(self, choice, rows).write(), choice.cost)
         return Stage(name, domain.write(self, choice), choice.cost)
 
     def _whole(self, name: str, stage: Stage) -> Rendered:
@@ -260,14 +265,14 @@ class Renderer:
     def statements(self, body: Sequence[Statement]) -> None:
         rest = list(body)
         while rest:
-            folds = self._side_by_side(rest)
+            folds = self.side_by_side(rest)
             if len(folds) > 1:
-                self._folds(folds)
+                self.folds(folds)
             else:
                 self.statement(rest[0])
             del rest[: max(1, len(folds))]
 
-    def _side_by_side(self, body: Sequence[Statement]) -> list[Fold]:
+    def side_by_side(self, body: Sequence[Statement]) -> list[Fold]:
         """The Folds at the beginning of some statements that can share their loops."""
         folds: list[Fold] = []
         for each in body:
@@ -285,7 +290,7 @@ class Renderer:
 
     def statement(self, each: Statement) -> None:
         if isinstance(each, Fold):
-            self._folds([each])
+            self.folds([each])
         elif isinstance(each, Loop):
             self._loop(each)
         elif isinstance(each, Store):
@@ -372,7 +377,7 @@ class Renderer:
 
     # folds
 
-    def _folds(self, folds: Sequence[Fold]) -> None:
+    def folds(self, folds: Sequence[Fold]) -> None:
         """Folds over the same axes that do not need each other: one, or some side by side."""
         values, emitter = self.values, self.emitter
         first = folds[0]
