@@ -192,13 +192,13 @@ def test_sums_that_do_not_need_each_other_share_axes() -> None:
     assert first.axes == second.axes
     assert [axis.extent for axis in first.axes] == [3, 2, 3, 2]
     renderer = Renderer(sums(True), TARGET)
-    assert len(renderer._side_by_side(renderer.kernel.body[:2])) == 2
+    assert len(renderer.side_by_side(renderer.kernel.body[:2])) == 2
 
 
 def test_sums_that_need_each_other_run_one_after_the_other(device: Any) -> None:
     kernel = prepared(sums(False))
     renderer = Renderer(kernel, TARGET)
-    assert len(renderer._side_by_side(renderer.kernel.body)) == 1
+    assert len(renderer.side_by_side(renderer.kernel.body)) == 1
     x = np.arange(36, dtype=np.float32)
     (got,) = run_kernel(device, (), sums(False).body, [x, np.zeros(2, np.float32)], {1})
     x = x.reshape(6, 6)

@@ -48,6 +48,9 @@ from flambeau.kernel.tile import Contraction, tile
 UNROLL = 9
 """Inner loops of up to this many steps are written out."""
 
+FEW = 4
+"""Loops of up to so many vectors are written out."""
+
 Body = Callable[[list[str]], list[str]]
 """Writes a loop's body: takes what is carried, returns it updated."""
 
@@ -221,11 +224,13 @@ class Renderer:
         self.values.multiples[run.axes[0]] = run.count
         if points < run.lanes:
             mask = mask_literal(lane < points for lane in range(run.lanes))
-        if isinstance(low, int) and isinstance(high, int) and high - low == run.count:
-            emitter.push(run.lanes, mask)
-            bind_run(self.values, run, str(low))
-            results = body([init for _, init in carried])
-            emitter.pop()
+        if isinstance(low, int) and isinstance(high, int) and high - low <= FEW * run.count:
+            results = [init for _, init in carried]
+            for start in range(low, high, run.count):
+                emitter.push(run.lanes, mask)
+                bind_run(self.values, run, str(start))
+                results = body(results)
+                emitter.pop()
             return results
         loop = emitter.open_loop(low, high, run.count, carried, run.lanes, mask)
         bind_run(self.values, run, loop.index)

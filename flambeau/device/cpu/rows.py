@@ -1,4 +1,4 @@
-"""Short rows are run some at a time, step by step, and what is one number a row is computed in lanes.
+"""Short rows are run some at a time, step by step; what is one number a row is computed in lanes.
 
     for 16 rows:  r0 = fold max k  x[i, k]
     for 16 rows:  r1 = fold add k  exp(x[i, k] - r0)
