@@ -30,6 +30,7 @@ cdef class Node:
     cdef public tuple scalars
     cdef public Signature signature
     cdef public tuple site
+    cdef public tuple span
     cdef public object type
 
 @cython.locals(found=Signature)

@@ -174,6 +174,7 @@ class Node:
         "scalars",
         "signature",
         "site",
+        "span",
         "type",
     )
 
@@ -192,6 +193,7 @@ class Node:
         self.device = device
         self.site = site  # where it was recorded; `location` has the line
         self.buffer: Any = None  # the device buffer, once computed
+        self.span: tuple[int, int] | None = None  # least and greatest, where somebody looked
         self.requires_grad = False
         self.history: Any = None  # autograd's record for this Node, see graph/history.py
 

@@ -7,31 +7,29 @@ computed: then the error comes later, and names the line of the call.
 from __future__ import annotations
 
 import functools
-from weakref import WeakKeyDictionary
 
 from flambeau.autograd.mode import STATE
 from flambeau.graph.node import Node
 from flambeau.schedule import watch
+from flambeau.tensor.fields import TensorFields
 from flambeau.tensor.tensor import Tensor
 
 _HOST = ("cpu", "reference")
 OUT_OF_BOUNDS = "index {detail} is out of bounds for dimension {axis} with size {size}"
 
-_ranges: WeakKeyDictionary[Node, tuple[int, int]] = WeakKeyDictionary()
-"""The least and the greatest of index tensors that were looked at."""
-
 
 def _range(index: Tensor) -> tuple[int, int] | None:
     """The least and greatest element; None where they are not known, or there are none."""
-    held = index._storage.node
+    fields: TensorFields = index
+    held: Node = fields._storage.node
     if STATE.tracing or held.buffer is None or not index._type.size or held.device not in _HOST:
         return None
-    found = _ranges.get(held) if index._view is None else None
+    found = held.span if index._view is None else None
     if found is None:
         array = index.detach()._to_numpy()
         found = int(array.min()), int(array.max())
         if index._view is None:
-            _ranges[held] = found
+            held.span = found
     return found
 
 
