@@ -198,6 +198,9 @@ CONVOLUTIONS = [
     ((3, 3, 22, 40), (20, 3, 7, 7), (2, 2), ((3, 3), (3, 3)), (1, 1), 1),
     ((3, 3, 22, 41), (20, 3, 7, 7), (2, 2), ((3, 3), (3, 3)), (1, 1), 1),
     ((4, 7, 24, 34), (30, 7, 2, 2), (2, 2), ((0, 0), (0, 0)), (1, 1), 1),
+    ((2, 300, 7, 7), (130, 300, 1, 1), (1, 1), ((0, 0), (0, 0)), (1, 1), 1),
+    ((1, 700, 10, 10), (96, 700, 3, 3), (2, 2), ((1, 1), (1, 1)), (1, 1), 1),
+    ((3, 96, 13, 10), (160, 48, 3, 3), (2, 2), ((1, 1), (1, 1)), (1, 1), 2),
     ((3, 5, 100), (7, 5, 4), (2,), ((3, 3),), (1,), 1),
     ((1, 2, 6, 7, 8), (4, 2, 2, 3, 2), (1, 2, 1), ((1, 1), (0, 0), (1, 0)), (1, 1, 1), 1),
 ]
@@ -246,6 +249,37 @@ def test_short_rows_are_packed_run_by_run() -> None:
     assert found.columns.pieces == 8 and found.columns.width == 32
 
 
+def tiles_of_convolution(image: tuple[int, ...], weight: tuple[int, ...], step: int) -> Tiling:
+    x, w = (placeholder(tensor_type(each, f32)) for each in (image, weight))
+    edge = weight[-1] // 2
+    padding = ((edge, edge), (edge, edge))
+    y = build.conv("forward", x, w, (step, step), padding, (1, 1), 1, ())
+    (found,) = tilings(y, [x, w])
+    return found
+
+
+def test_planes_that_fill_no_vectors_are_rows() -> None:
+    """49 positions would be 64 columns; as rows there are 50. Tiles are turned before they are
+    stored, also where their sums are joined from several work items."""
+    found = tiles_of_convolution((1, 512, 7, 7), (2048, 512, 1, 1), 1)
+    assert found.turned and found.rows.length == 49
+    found = tiles_of_convolution((8, 512, 14, 14), (512, 512, 3, 3), 2)
+    assert found.turned and found.rows.pieces == 8
+    found = tiles_of_convolution((1, 700, 10, 10), (96, 700, 3, 3), 2)
+    assert found.turned and found.shared
+    found = tiles_of_convolution((8, 256, 14, 14), (1024, 256, 1, 1), 1)
+    assert not found.turned  # 1568 positions fill 49 panels
+
+
+@pytest.mark.parametrize("positions", [3, 13, 49, 50, 64, 100])
+def test_which_side_lies_in_lanes_makes_no_difference(device: Any, positions: int) -> None:
+    """Rows of a product, and of the same product transposed, have the same bits."""
+    a, b, bias = samples(f32, (90, 700), (700, 100), (1,))
+    whole = run_product(device, a, b, np.resize(bias, 100), (False, False, False))
+    part = run_product(device, a, b[:, :positions], np.resize(bias, positions), (True, True, True))
+    np.testing.assert_array_equal(part, whole[:, :positions])
+
+
 def test_rows_that_many_items_need_are_packed_once() -> None:
     y, w = (placeholder(tensor_type(each, f32)) for each in ((8, 120, 13, 14), (120, 128, 3, 3)))
     x = build.conv("input", y, w, (2, 2), ((1, 1), (1, 1)), (1, 1), 1, (26, 27))
@@ -281,7 +315,8 @@ def test_tiles_fit_the_registers_and_cover_the_result(
     assert found is not None
     used = found.rows.width * found.vectors + found.vectors + 1
     assert used <= target.registers
-    for side, extent in ((found.rows, m), (found.columns, n)):
+    extents = (n, m) if found.turned else (m, n)
+    for side, extent in zip((found.rows, found.columns), extents, strict=True):
         assert side.panels * side.width >= extent
         assert side.width % side.segment == 0
         assert side.block * side.blocks >= side.panels

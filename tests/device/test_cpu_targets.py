@@ -128,3 +128,18 @@ def test_weight_gradients_on_lesser_processors(groups: int) -> None:
     np.testing.assert_array_equal(*found)
     oldest = run_graph(CpuDevice("x86-64"), result, nodes, arrays)
     np.testing.assert_allclose(oldest, found[0], rtol=1e-5, atol=1e-4)
+
+
+@pytest.mark.skipif(not X86, reason="names x86 processors")
+@pytest.mark.parametrize("dtype", [f32, dtypes.float64])
+def test_turned_tiles_on_lesser_processors(dtype: dtypes.DType) -> None:
+    here = CpuDevice()
+    if here.compiler.target.vector_bytes < 32:
+        pytest.skip("this processor has no AVX2")
+    arrays = samples(dtype, (1, 300, 3, 3), (130, 300, 1, 1))
+    nodes = [placeholder(tensor_type(each.shape, dtype)) for each in arrays]
+    result = build.conv("forward", *nodes, (1, 1), ((0, 0), (0, 0)), (1, 1), 1, ())
+    found = [run_graph(each, result, nodes, arrays) for each in (here, CpuDevice("haswell"))]
+    np.testing.assert_array_equal(*found)
+    oldest = run_graph(CpuDevice("x86-64"), result, nodes, arrays)
+    np.testing.assert_allclose(oldest, found[0], rtol=1e-5, atol=1e-4)

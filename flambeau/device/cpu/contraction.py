@@ -16,8 +16,8 @@ from math import prod
 from flambeau.device.cpu import few, micro
 from flambeau.device.cpu.choose import factor
 from flambeau.device.cpu.emit import INDEX, Emitter, Operand, Stage, vector_type
-from flambeau.device.cpu.pack import Panels, Piece
-from flambeau.device.cpu.packing import TOGETHER, Int, Packing
+from flambeau.device.cpu.epilogue import Epilogue
+from flambeau.device.cpu.packing import TOGETHER, Int
 from flambeau.device.cpu.tiling import Side, Tiling
 from flambeau.device.cpu.values import Values
 from flambeau.kernel.ir import Statement
@@ -27,7 +27,7 @@ Ends = tuple[str, Int, str, Int]
 """First panel of rows, how many, first panel of columns, how many."""
 
 
-class ContractionRenderer(Packing):
+class ContractionRenderer(Epilogue):
     """Writes the function of one contraction; `statement` writes the epilogue's statements."""
 
     def __init__(
@@ -39,12 +39,9 @@ class ContractionRenderer(Packing):
         statement: Callable[[Statement], None],
         buffers: int,
     ) -> None:
-        super().__init__(emitter, values, contraction, tiling)
-        self.statement = statement
+        super().__init__(emitter, values, contraction, tiling, statement)
         self.buffers = buffers  # of the kernel; the shared memory's address comes behind them
         t = tiling
-        self.rows = Panels(emitter, values, t.rows, contraction.k[-1])
-        self.columns = Panels(emitter, values, t.columns, contraction.k[-1])
         # turning writes whole squares: up to so many steps past the end of a panel
         slack = t.lanes * max(t.rows.width, t.columns.width)
         self.row_size = self._row_panel() + slack * t.once
@@ -55,7 +52,7 @@ class ContractionRenderer(Packing):
             0 if t.once else t.rows.block * self.row_size,
             0 if t.direct else t.columns.block * t.columns.width * t.depth,
             self.tile_size,
-            t.lanes * t.lanes,
+            self.turned_size,
         ]
         if t.parts > 1 and not t.shared:
             sizes[2] *= 2  # the sum so far, and the part that is made
@@ -184,11 +181,6 @@ class ContractionRenderer(Packing):
         emitter.line(f"store {whole} {total}, ptr {places[0]}, align {t.itemsize}")
         emitter.close_loop(columns)
         emitter.close_loop(rows)
-
-    @property
-    def joined(self) -> int:
-        """How many partial sums the epilogue adds up: those of other work items."""
-        return self.tiling.parts if self.tiling.shared else 1
 
     def _open_scratch(self) -> None:
         """Find the places in the thread's own memory."""
@@ -350,36 +342,3 @@ class ContractionRenderer(Packing):
         emitter.call(self.micro_name(), "void", [*arguments, ("i64", count)])
         emitter.pop()
         self._finish_all(tile, ends)
-
-    def _epilogue(self, tile: str, row_panel: str, column_panel: str) -> None:
-        """The kernel's other statements on a tile: row by row, with the columns in lanes."""
-        segments = self.emitter.open_loop(0, self.columns.segments_of(column_panel))
-        with self.columns.piece(column_panel) as piece:
-            self._epilogue_of(tile, row_panel, (column_panel, segments.index), piece)
-        self.emitter.close_loop(segments)
-
-    def _epilogue_of(
-        self, tile: str, row_panel: str, segment: tuple[str, str], piece: Piece | None
-    ) -> None:
-        emitter, t, fold = self.emitter, self.tiling, self.contraction.fold
-        side = t.columns
-        lanes = self.columns.open_lanes(*segment, masked=True, piece=piece)
-        loop = emitter.open_loop(0, self.rows.count(row_panel))
-        self.rows.bind_one(row_panel, loop.index)
-        at = self.emitter.times(loop.index, self.stride)
-        past = piece.position if piece else emitter.times(segment[1], side.segment)
-        at = emitter.plus(at, past)
-        place = emitter.element(t.kind, tile, at)
-        whole = f"<{lanes} x {t.kind}>"
-        total = emitter.let(f"load {whole}, ptr {place}, align {t.itemsize}")
-        for part in range(1, self.joined):
-            offset = part * self.part_size
-            other = emitter.element(t.kind, place, offset)
-            addend = emitter.let(f"load {whole}, ptr {other}, align {t.itemsize}")
-            total = emitter.let(f"fadd {whole} {total}, {addend}")
-        self.values.bind(fold, Operand(total, fold.dtype, lanes))
-        for each in self.contraction.epilogue:
-            self.statement(each)
-        emitter.close_loop(loop)
-        emitter.pop()
-        emitter.pop()

@@ -21,7 +21,7 @@ stands for those that are missing.
 
 from __future__ import annotations
 
-from flambeau.device.cpu.emit import Emitter, vector_type
+from flambeau.device.cpu.emit import Emitter, mask_literal, vector_type
 
 
 def micro_name(kind: str, rows: int, vectors: int, lanes: int, chains: int) -> str:
@@ -141,9 +141,15 @@ def _turn(name: str, kind: str, lanes: int, rows: int, fetched: bool) -> str:
     turned = transpose(emitter, kind, lanes, rows, fetched)
     kept = ", ".join(f"i32 {lane}" for lane in range(rows))
     whole = f"<{lanes} x {kind}>"
+    size = 4 if kind == "float" else 8
+    masked = lanes * size == 64  # such registers have masks; others store piece by piece
     for step, row in enumerate(turned):
         at = emitter.let(f"mul nsw i64 %stride, {step}")
         place = emitter.let(f"getelementptr {kind}, ptr %target, i64 {at}")
+        if rows < lanes and masked:
+            mask = mask_literal(lane < rows for lane in range(lanes))
+            emitter.masked_store(kind, lanes, row, place, mask, size)
+            continue
         if rows < lanes:
             row = emitter.let(
                 f"shufflevector {whole} {row}, {whole} poison, <{rows} x i32> <{kept}>"

@@ -90,6 +90,8 @@ class Panels:
         if partial and (masked or side.run):
             numbers = ", ".join(f"i32 {lane}" for lane in range(lanes))
             left = emitter.let(f"sub nsw i64 {side.length}, {start}")
+            if masked and lanes != side.segment:
+                left = emitter.least(left, side.segment)
             whole = emitter.splat("i32", emitter.let(f"trunc i64 {left} to i32"), lanes)
             mask = emitter.let(f"icmp slt <{lanes} x i32> <{numbers}>, {whole}")
         emitter.push(lanes, mask)

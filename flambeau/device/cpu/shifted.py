@@ -116,9 +116,8 @@ def lines_of(c: Contraction, tiles: Tiling, values: Values, registers: int) -> L
     batch = prod(axis.extent for axis in c.batch)
     rows, columns = in_blocks(rows, columns, batch, (tiles.parts, tiles.shared), tiles.lanes)
     joint = joint_k(c, (c.a,), tiles.split, tiles.lanes, values)
-    tiles = replace(
-        tiles, rows=rows, columns=columns, vectors=vectors, chains=1, joint_k=joint, once=False
-    )
+    tiles = replace(tiles, rows=rows, columns=columns, vectors=vectors, joint_k=joint)
+    tiles = replace(tiles, chains=1, once=False, turned=False)
     dimensions = _dimensions(c, pairs, tiles)
     return Lines(tiles, value, places, dimensions, channels, pairs[:-1], pairs[-1], group)
 

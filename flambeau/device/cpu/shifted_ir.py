@@ -229,22 +229,6 @@ class ShiftedRenderer(ContractionRenderer):
         for each in self.contraction.epilogue:
             self.statement(each)
 
-    def _join(self, tile: str, rows: str) -> None:
-        """Add the partial sums of a panel of columns up, in the first one's place."""
-        emitter, t = self.emitter, self.tiling
-        whole = vector_type(t.kind, t.lanes)
-        loop = emitter.open_loop("0", rows)
-        line = self._panel(tile, loop.index, self.stride)
-        for vector in range(t.vectors):
-            place = emitter.element(t.kind, line, vector * t.lanes)
-            total = emitter.let(f"load {whole}, ptr {place}, align {t.itemsize}")
-            for part in range(1, t.parts):
-                other = emitter.element(t.kind, place, part * self.part_size)
-                addend = emitter.let(f"load {whole}, ptr {other}, align {t.itemsize}")
-                total = emitter.let(f"fadd {whole} {total}, {addend}")
-            emitter.line(f"store {whole} {total}, ptr {place}, align {t.itemsize}")
-        emitter.close_loop(loop)
-
     @contextmanager
     def _rows_in_lanes(self, start: str, left: str) -> Iterator[None]:
         """Bind the rows' axes to vectors; addresses know that they lie in memory as one."""

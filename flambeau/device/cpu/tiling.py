@@ -32,6 +32,9 @@ MOST_ONCE = 3_000_000
 READING = 0.15
 """Cycles to read one element that was packed by another stage."""
 
+TURNING, WORTH_TURNING = 0.5, 0.97
+"""Cycles to turn an element of the result; sides are exchanged where this share of time is left."""
+
 SHORT = 4
 """Shorter runs are loaded element by element."""
 
@@ -107,6 +110,7 @@ class Tiling:
     direct: str = ""  # "across", "along": the columns are read where they lie, see few.py
     once: bool = False  # rows are packed by a stage of their own, for all work items
     inner: int = 0  # order.cut's chunk: few.py makes its blocks within one of this tiling's
+    turned: bool = False  # the result lies in memory along its rows: tiles are turned at the end
 
 
 def tiling(contraction: Contraction, values: Values, target: Target) -> Tiling | None:
@@ -129,12 +133,12 @@ def tiling(contraction: Contraction, values: Values, target: Target) -> Tiling |
         return None  # a vector times a matrix, which lies as it is read best
     batch = prod(axis.extent for axis in c.batch)
     parts, shared = _parts(batch * m * n, k, blocks)
-    inner, once = chunk, False
+    inner, once, turned = chunk, False, False
     if how:  # few.py cuts k into blocks
         chunk, chunks, depth, blocks, parts, shared = k, 1, k, 1, 1, False
         sides = _read_in_place(how, rows, columns, c, values, lanes)
     else:
-        sides = _best(rows, columns, c, values, lanes, target.registers)
+        sides, turned = _turned_or_not(rows, columns, c, values, lanes, target.registers)
         sides = in_blocks(*sides, batch, (parts, shared), lanes)
         once = not shared and _again(*sides, batch * k)
         if once:
@@ -158,6 +162,7 @@ def tiling(contraction: Contraction, values: Values, target: Target) -> Tiling |
         how,
         once,
         inner,
+        turned,
     )
 
 
@@ -194,10 +199,28 @@ def joint_k(
     return joined(c.k[min(split + 1, len(c.k) - 1) :], lanes, loads, values)
 
 
+def _turned_or_not(
+    rows: Operand, columns: Operand, c: Contraction, values: Values, lanes: int, registers: int
+) -> tuple[tuple[Side, Side], bool]:
+    """The sides; whether they are exchanged, so that the result lies in memory along rows.
+
+    Columns come in whole vectors, rows one by one: 49 columns cost as much as 64, 49 rows as 49."""
+    plain, sides = _best(rows, columns, c, values, lanes, registers)
+    if not rows[1]:
+        return sides, False
+    other, (left, right) = _best(columns, rows, c, values, lanes, registers)
+    steps = prod(axis.extent for axis in c.k)
+    other += TURNING * left.length * left.outer * right.length / steps
+    lines = (left.run or left.pieces) and right.outer == right.per_panel == 1
+    if lines and other < WORTH_TURNING * plain:
+        return (left, right), True
+    return sides, False
+
+
 def _best(
     rows: Operand, columns: Operand, c: Contraction, values: Values, lanes: int, registers: int
-) -> tuple[Side, Side]:
-    """The cheapest register tile and way to pack the columns."""
+) -> tuple[float, tuple[Side, Side]]:
+    """The cheapest register tile and way to pack the columns, and its cycles for a step of k."""
     best, chosen = None, None
     for height, vectors in register_tiles(lanes, registers):
         left = side_of(rows, len(rows[1]) <= 1, height, c, values, lanes)
@@ -212,8 +235,10 @@ def _best(
             cost = tiles * multiply + right.panels * right.width * _packing(right)
             if best is None or cost < best:
                 best, chosen = cost, (left, right)
+    assert best is not None
     assert chosen is not None
-    return chosen
+    left = chosen[0]
+    return best + left.length * left.outer * _packing(left), chosen
 
 
 def _in_line(side: Side, c: Contraction, values: Values, lanes: int) -> Side:
@@ -234,7 +259,7 @@ def _in_line(side: Side, c: Contraction, values: Values, lanes: int) -> Side:
         step *= axis.extent
     if last < lanes or (factor(value.args[0], side.axes[0], values) or 0) < lanes:
         return side
-    return replace(side, along_k=True, lined=True)
+    return replace(side, along_k=True, lined=True, effort=0.0)
 
 
 def multiplying(height: int, vectors: int) -> float:
