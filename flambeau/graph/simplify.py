@@ -315,6 +315,18 @@ def matmul_empty(rewriter: Rewriter, node: Node) -> Node | None:
     return _full(rewriter, node.shape, 0, node.dtype)
 
 
+def matmul_zeros(rewriter: Rewriter, node: Node) -> Node | None:
+    """Rows of zeros, such as a recurrent layer's first state, have one product (0, or NaN).
+
+    matmul(full((4, 2), 0.0, f32), x) => expand(matmul(full((1, 2), 0.0, f32), x), (4, 3))
+    """
+    left, right = node.inputs
+    if left.shape[-2] == 1 or fixed_value(left) != 0:
+        return None
+    row = _full(rewriter, (*left.shape[:-2], 1, left.shape[-1]), 0, left.dtype)
+    return _expand(rewriter, rewriter.make(op.MATMUL, (row, right), node.attrs), node.shape)
+
+
 def matmul_one(rewriter: Rewriter, node: Node) -> Node | None:
     """A product over one element is elementwise.
 
@@ -553,7 +565,7 @@ RULES.update(
     {
         op.REDUCE: [reduce_ones, reduce_empty, reduce_reshaped_constant],
         op.SCAN: [scan_one],
-        op.MATMUL: [matmul_empty, matmul_one],
+        op.MATMUL: [matmul_empty, matmul_zeros, matmul_one],
         op.CONV: [conv_empty],
         op.RESHAPE: [reshape_twice, move_repeated],
         op.PERMUTE: [permute_twice, permute_ones, move_repeated],
