@@ -92,6 +92,11 @@ def _cos(node: Node, g: Node) -> Gradients:
     return (b.neg(b.mul(g, b.sin(node.inputs[0]))),)
 
 
+@_rule(op.TAN, "result", "g · (1 + tan² x)")
+def _tan(node: Node, g: Node) -> Gradients:
+    return (b.add(g, b.mul(g, b.mul(node, node))),)
+
+
 @_rule(op.CAST, "", "g in the dtype of x")
 def _cast(node: Node, g: Node) -> Gradients:
     return (b.cast(g, node.inputs[0].dtype),)

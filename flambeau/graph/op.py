@@ -195,6 +195,16 @@ COS = _add(
     _unary(np.cos),
     "cosine of an angle in radians",
 )
+TAN = _add(
+    "TAN",
+    "elementwise",
+    1,
+    "",
+    shapes.elementwise,
+    shapes.floating,
+    _unary(np.tan),
+    "tangent of an angle in radians",
+)
 FLOOR = _add(
     "FLOOR",
     "elementwise",

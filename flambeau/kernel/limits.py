@@ -6,7 +6,7 @@ from dataclasses import dataclass
 
 from flambeau.graph import op
 
-DEAR = frozenset({op.EXP, op.LOG, op.SIN, op.COS, op.DIV, op.SQRT, op.IDIV, op.MOD})
+DEAR = frozenset({op.EXP, op.LOG, op.SIN, op.COS, op.TAN, op.DIV, op.SQRT, op.IDIV, op.MOD})
 """Elementwise operations that cost several times as much as an addition."""
 
 FEWEST = 4

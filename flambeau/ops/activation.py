@@ -118,15 +118,23 @@ def rrelu(
 
 
 @fused()
-def _elu(x: Any, alpha: Any, scale: Any, input_scale: Any) -> Any:
+def _elu(x: Any, below: float, above: float, within: float) -> Any:
     low = where(x > 0, 0.0, x)
-    return where(x > 0, x * scale, expm1(low * input_scale) * (alpha * scale))
+    return where(x > 0, x * above, expm1(low * within) * below)
+
+
+def _scaled_elu(input: Tensor, below: float, above: float, within: float, inplace: bool) -> Any:
+    """above · x where it is positive, else below · (exp(within · x) - 1).
+
+    The numbers are part of the formula: 16-bit floats would round them.
+    """
+    numbers = (float(below), float(above), float(within))
+    return into(input, record(_elu, (float_only("elu_cpu", input),), numbers), inplace)
 
 
 def elu(input: Tensor, alpha: float = 1.0, inplace: bool = False) -> Any:
     """x where it is positive, else alpha (eˣ - 1)."""
-    result = elementwise(_elu, float_only("elu_cpu", input), float(alpha), 1.0, 1.0)
-    return into(input, result, inplace)
+    return _scaled_elu(input, alpha, 1.0, 1.0, inplace)
 
 
 def elu_(input: Tensor, alpha: float = 1.0) -> Any:
@@ -138,7 +146,7 @@ def elu_(input: Tensor, alpha: float = 1.0) -> Any:
 def selu(input: Tensor, inplace: bool = False) -> Any:
     """elu with the constants of self-normalizing networks (G. Klambauer and others, 2017)."""
     alpha, scale = 1.6732632423543772, 1.0507009873554805
-    return into(input, elementwise(_elu, float_only("elu_cpu", input), alpha, scale, 1.0), inplace)
+    return _scaled_elu(input, alpha * scale, scale, 1.0, inplace)
 
 
 @public(out=False, method=False, inplace=True)
@@ -146,8 +154,7 @@ def celu(input: Tensor, alpha: float = 1.0, inplace: bool = False) -> Any:
     """x where it is positive, else alpha (exp(x / alpha) - 1)."""
     if alpha == 0:
         raise RuntimeError("ZeroDivisionError: alpha cannot be 0 for CELU")
-    result = elementwise(_elu, float_only("elu_cpu", input), float(alpha), 1.0, 1.0 / alpha)
-    return into(input, result, inplace)
+    return _scaled_elu(input, alpha, 1.0, 1.0 / alpha, inplace)
 
 
 # sigmoids ---------------------------------------------------------------------------------------

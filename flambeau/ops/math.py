@@ -1,7 +1,8 @@
 """Exponentials, logarithms, roots, powers, trigonometry and the error function.
 
-Primitives are EXP, LOG, SIN and SQRT; all others are compositions that are exact to a few units in
-the last place where the primitives are, with polynomials near zero where a formula would cancel.
+Primitives are EXP, LOG, SIN, COS, TAN and SQRT; all others are compositions that are exact to a few
+units in the last place where the primitives are, with polynomials near zero where a formula would
+cancel.
 """
 
 from __future__ import annotations
@@ -18,6 +19,7 @@ from flambeau.ops.fused import fused, real
 from flambeau.ops.logic import where
 from flambeau.ops.polynomials import (
     ERF,
+    ERF_CENTER,
     ERF_IS_ONE,
     ERF_MIDDLE,
     ERF_NEAR,
@@ -98,7 +100,8 @@ def log1p(input: Tensor) -> Any:
 def _to_base(base: int, x: Any) -> Any:
     """Of powers of the base, whole numbers."""
     usual = (x > 0) & ~isinf(x)
-    return where(usual, p.logarithm_to_base(base, *p.logarithm(where(usual, x, 1.0))), log(x))
+    parts = p.logarithm(where(usual, x, 1.0), twice=x.dtype is dtypes.float64)
+    return where(usual, p.logarithm_to_base(base, *parts), log(x))
 
 
 @fused(gradient=lambda x, g: g / (x * math.log(2)))
@@ -125,8 +128,22 @@ def log10(input: Tensor) -> Any:
 
 @fused(gradient=lambda x, y, g: (g / (1 + exp(y - x)), g / (1 + exp(x - y))))
 def _logaddexp(x: Any, y: Any) -> Any:
+    """The greater and log(1 + exp(-|x - y|)), both with what they lack: they may cancel."""
     greater = record(op.MAX, (x, y))
-    return where(isinf(greater), greater, greater + log1p(exp(-(x - y).abs())))
+    usual = ~isinf(greater)
+    apart, apart_low = p.exact_sum(where(usual, x, 0.0), where(usual, -y, 0.0))
+    apart, apart_low = where(apart < 0, apart, -apart), where(apart < 0, apart_low, -apart_low)
+    n, high, low = p.exponential_pair(*_bounded(apart, apart_low))
+    scale = p.power_of_two(n)
+    high, low = p.logarithm_of_one_plus(*p.quick_sum(high * scale, low * scale))
+    total, lost = p.exact_sum(greater, high)
+    return where(usual, total + (lost + low), greater)
+
+
+def _bounded(x: Any, x_low: Any) -> p.Pair:
+    """At least a number whose exponential is nothing beside 1, but normal."""
+    least = -80.0 if x.dtype is dtypes.float32 else -700.0
+    return where(x < least, least, x), where(x < least, 0.0, x_low)
 
 
 @public()
@@ -239,22 +256,29 @@ def scaled_tail(x: Any) -> p.Pair:
     t, t_low = p.quotient(1.0, 0.0, *p.exact_sum(x * 0.5, 1.0))
     middle, middle_low = p.in_parts(ERFC_MIDDLE, x.dtype)
     u, u_low = p.quick_sum(-0.5, t)
-    slope = evaluate(ERFC, u)
+    slope, slope_low = p.started(ERFC, u)
     bend, bend_low = p.exact_product(u, slope)
     high, low = p.exact_sum(bend, middle)
-    low = low + (fma(t_low + u_low, slope, bend_low) + middle_low)
+    bend_low = fma(u, slope_low, fma(t_low + u_low, slope, bend_low))
+    low = low + (bend_low + middle_low)
     product, lost = p.exact_product(t, high)
     return product, lost + fma(t, low, t_low * high)
 
 
-def _tail(x: Any) -> Any:
-    """erfc x for ½ ≤ x."""
+def _tail_pair(x: Any) -> tuple[Any, Any, Any]:
+    """n, high and low with erfc x = 2ⁿ (high + low), for ½ ≤ x."""
     square, square_low = p.exact_product(x, x)
     n, high, low = p.exponential_pair(-square, -square_low)
     high, low = p.quick_sum(high, low)
     curve, curve_low = scaled_tail(x)
     product, lost = p.exact_product(high, curve)
-    return p.scaled(product + (lost + fma(high, curve_low, low * curve)), n)
+    return n, product, lost + fma(high, curve_low, low * curve)
+
+
+def _tail(x: Any) -> Any:
+    """erfc x for ½ ≤ x."""
+    n, high, low = _tail_pair(x)
+    return p.scaled(high + low, n)
 
 
 def _center(x: Any) -> Any:
@@ -266,11 +290,15 @@ def _center(x: Any) -> Any:
 def _erf(x: Any) -> Any:
     size = x.abs()
     if x.dtype is dtypes.float64:
-        tail = 1 - _tail(where(size < 0.5, 0.5, where(size > 6.0, 6.0, size)))
-        near = where(size < 0.75, x, 0.0)
-        return where(size < 0.75, near + _center(near), where(x < 0, -tail, tail))
+        near = where(size < 0.5, x, 0.0)
+        n, high, low = _tail_pair(where(size < 0.5, 0.5, where(size > 6.0, 6.0, size)))
+        scale = p.power_of_two(n)
+        one, lost = p.quick_sum(1.0, -(high * scale))
+        tail = one + (lost - low * scale)
+        near = fma(near, evaluate(ERF, near * near), near)
+        return where(size < 0.5, near, where(x < 0, -tail, tail))
     size = where(size > ERF_IS_ONE, ERF_IS_ONE, size)  # NaN stays
-    near = fma(x, evaluate(ERF_NEAR, size * size), x)
+    near = fma(x, evaluate(ERF_NEAR, fma(size, size, -ERF_CENTER)), x)
     root = evaluate(ERFC_ROOT, size - ERF_MIDDLE)
     far = fma(-root, root, 1)
     return where(size < ERF_MIDDLE, near, where(x < 0, -far, far))

@@ -134,64 +134,62 @@ _ROOT_HALF = {dtypes.float32: 0x3F3504F3, dtypes.float64: 0x3FE6A09E667F3BCD}
 # exponentials -----------------------------------------------------------------------------------
 
 
-def exponential(x: Any, x_low: Any = 0.0) -> tuple[Any, Any, Any, Any]:
-    """n, r, s and t with exp(x + x_low) = 2ⁿ (1 + r + s + t): the greater comes first.
-
-    r is x less n log 2, |r| ≤ ½ log 2, and exact; s is about r²/2; t holds what s and r lack.
-    """
+def _reduced(x: Any, x_low: Any, per_log_2: float = 1.0) -> tuple[Any, Pair]:
+    """n, and x · per_log_2 + x_low - n log 2 as a pair, the first of which is at most ½ log 2."""
     first, second = LN2[x.dtype is dtypes.float64]
-    n = record(op.FLOOR, (fma(x, 1 / math.log(2), 0.5),))
-    r = fma(n, -first, x)
-    r_low = fma(n, -second, x_low)
-    return (n, r, *_expanded(r, fma(r_low, r_low * 0.5, r_low)))
+    n = record(op.FLOOR, (fma(x, per_log_2 / math.log(2), 0.5),))
+    x = x if per_log_2 == 1.0 else x * per_log_2
+    return n, quick_sum(fma(n, -first, x), fma(n, -second, x_low))
 
 
-def _expanded(r: Any, tail: Any) -> Pair:
-    """exp r · (1 + tail) - 1 - r as a sum of two, the greater first, for |r| ≤ ½ log 2."""
+_THIRD = tuple([2.0 * table[0] for table in EXP_REST])
+_BEND = (
+    tuple([2.0 * each for each in EXP_REST[0][1:]]),
+    tuple([2.0 * each for each in EXP_REST[1][1:]]),
+)
+"""(eʳ - 1 - r - r²/2) / (r³/2) is a third and r times a polynomial."""
+
+
+def one_plus(r: Any, r_low: Any, one: Any = 1.0) -> Pair:
+    """exp(r + r_low) as a sum of two (the second is not small), for |r| ≤ ½ log 2.
+
+    Or that less 1 plus `one`, a number that is greater than r or 0. What the first two sums lose is
+    added with the smallest terms, so that few roundings count.
+    """
     half = r * (r * 0.5)
-    lost = fma(r, r * 0.5, -half)
-    curve = half + fma(half * r, 2.0 * evaluate(EXP_REST, r), lost)
-    return curve, fma(tail, r + curve, tail)
-
-
-def one_plus(r: Any, r_low: Any) -> Pair:
-    """exp(r + r_low) as a sum of two (the second is not small), for |r| ≤ ½ log 2."""
-    curve, rest = _expanded(r, r_low)
-    high, low = quick_sum(1.0, r)
-    return high, curve + (low + rest)
+    lost = fma(r_low, r + half, fma(r, r * 0.5, -half) + r_low)
+    high, low = quick_sum(one, r)
+    high, more = quick_sum(high, half)
+    cube = half * r
+    third = _THIRD[r.dtype is dtypes.float64]
+    lost = fma(fma(half, r, -cube), third, lost + (low + more))
+    return high, fma(cube, third, fma(cube * r, evaluate(_BEND, r), lost))
 
 
 def exponential_pair(x: Any, x_low: Any = 0.0) -> tuple[Any, Any, Any]:
     """n, high and low (not small) with exp(x + x_low) = 2ⁿ (high + low), high near 1."""
-    n, r, curve, rest = exponential(x, x_low)
-    high, low = quick_sum(1.0, r)
-    return n, high, curve + (low + rest)
+    n, r = _reduced(x, x_low)
+    return (n, *one_plus(*r))
 
 
 def less_one(x: Any) -> tuple[Any, Any, Any, Any]:
-    """n, 2⁻ⁿ, high and low with eˣ - 1 = 2ⁿ (high + low), relatively exact down to 0.
+    """n, 2⁻ⁿ, high and low (not small) with eˣ - 1 = 2ⁿ (high + low), relatively exact down to 0.
 
     n ≥ -100; where it is above 100, 2⁻¹⁰⁰ serves.
     """
-    n, r, curve, rest = exponential(x)
+    n, r = _reduced(x, 0.0)
     inverse = inverse_power(n)
     base = 1.0 - inverse
-    high, low = quick_sum(base, r)
-    high, more = quick_sum(high, curve)
-    return n, inverse, high, (low + more) + (((1.0 - base) - inverse) + rest)
+    high, low = one_plus(*r, base)
+    return n, inverse, high, low + ((1.0 - base) - inverse)
 
 
 def hyperbolic_tangent(x: Any) -> Any:
     """(e²ˣ - 1) / (e²ˣ + 1) for x ≥ 0, both divided by 2ⁿ: the one is 1 - 2⁻ⁿ + r + …, and the
     other 2 · 2⁻ⁿ more. The last two numbers below 1 are known by their arguments."""
-    first, second = LN2[x.dtype is dtypes.float64]
-    n = record(op.FLOOR, (fma(x, 2 / math.log(2), 0.5),))
-    r = fma(n, -first, x + x)
-    curve, rest = _expanded(r, n * -second)
+    n, r = _reduced(x, 0.0, 2.0)
     inverse = power_of_two(-n)
-    above, low = quick_sum(1.0 - inverse, r)
-    above, more = quick_sum(above, curve)
-    low = (low + more) + rest
+    above, low = quick_sum(*one_plus(*r, 1.0 - inverse))
     below, below_low = quick_sum(inverse + inverse, above)  # exact, since the first has one bit
     high, low = quotient(above, low, below, below_low + low)
     digits = LAYOUT[x.dtype][1] + 1
@@ -225,13 +223,24 @@ def logarithm(x: Any, x_low: Any = None, twice: bool = False) -> tuple[Any, Any,
     return k, high, fma(2.0, s_low, low)
 
 
+def started(table: Any, x: Any) -> Pair:
+    """The polynomial at x as a pair: its first coefficient, the greatest term, is added exactly."""
+    first, *rest = table[x.dtype is dtypes.float64]
+    bend, lost = exact_product(x, evaluate((tuple(rest), tuple(rest)), x))
+    high, low = quick_sum(first, bend)
+    return high, low + lost
+
+
 def _doubled_atanh(s: Any, s_low: Any) -> Pair:
     """2 atanh(s + s_low), of which the first two terms are pairs."""
     square, square_low = exact_product(s, s)
     square_low = fma(2.0 * s, s_low, square_low)
     # 2/3 + s² · (2/5 + 2/7 s² + …), times s², times s, as pairs
     third, third_low = in_parts(TWO_THIRDS, s.dtype)
-    curve, curve_low = quick_sum(third, square * evaluate(LOG_REST, square))
+    rest = evaluate(LOG_REST, square)
+    fifth, fifth_low = exact_product(square, rest)
+    curve, curve_low = quick_sum(third, fifth)
+    curve_low = curve_low + fma(square_low, rest, fifth_low)
     bend, bend_low = exact_product(square, curve)
     bend_low = bend_low + fma(square, curve_low + third_low, square_low * curve)
     cube, cube_low = exact_product(s, bend)
@@ -250,7 +259,7 @@ def natural(k: Any, high: Any, low: Any) -> Pair:
 def logarithm_of_one_plus(x: Any, x_low: Any = 0.0) -> Pair:
     """log(1 + x + x_low) as a pair, for x > -1."""
     total, low = exact_sum(x, 1.0)
-    return natural(*logarithm(total, low + x_low))
+    return natural(*logarithm(total, low + x_low, twice=x.dtype is dtypes.float64))
 
 
 def logarithm_to_base(base: int, k: Any, high: Any, low: Any) -> Any:

@@ -1,4 +1,4 @@
-"""Circular and hyperbolic functions and their inverses, made of SIN, SQRT and `precise`."""
+"""Circular and hyperbolic functions and their inverses: primitives, SQRT and `precise`."""
 
 from __future__ import annotations
 
@@ -29,15 +29,10 @@ def cos(input: Tensor) -> Any:
     return real(op.COS, input)
 
 
-@fused(saves="result", gradient=lambda y, g: g * (1 + y * y))
-def _tan(x: Any) -> Any:
-    return sin(x) / cos(x)
-
-
 @public(inplace=True)
 def tan(input: Tensor) -> Any:
     """The tangent of an angle in radians."""
-    return real(_tan, input)
+    return real(op.TAN, input)
 
 
 # inverses ---------------------------------------------------------------------------------------
@@ -170,7 +165,8 @@ def tanh(input: Tensor) -> Any:
 def _half_exponentials(x: Any) -> tuple[Any, p.Pair, p.Pair, Any]:
     """n, and 2⁻ⁿ (eˣ - 1) and 2⁻ⁿ eˣ as pairs, and 2⁻ⁿ, for x ≥ 0 that does not overflow."""
     most = _SINH_OVERFLOWS[x.dtype]
-    n, inverse, high, low = p.less_one(where(x > most, most, x))  # NaN stays
+    n, inverse, *parts = p.less_one(where(x > most, most, x))  # NaN stays
+    high, low = p.quick_sum(*parts)
     total, more = p.exact_sum(high, inverse)
     return n, (high, low), (total, low + more), inverse
 

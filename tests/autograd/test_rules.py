@@ -69,6 +69,7 @@ DIFFERENTIABLE: dict[Primitive, list[tuple[Function, tuple[tuple[int, ...], ...]
     op.LOG: [(bare(op.LOG), ((3,),))],
     op.SIN: [(bare(op.SIN), ((3,),))],
     op.COS: [(bare(op.COS), ((3,),))],
+    op.TAN: [(bare(op.TAN), ((3,),))],
     op.CAST: [(lambda x: record(op.CAST, (x * 2,), (dtypes.float64,)), ((3,),))],
     op.ADD: [(bare(op.ADD), ((2, 3), (3,)))],
     op.MUL: [(bare(op.MUL), ((2, 3), (2, 1))), (lambda x: x * x, ((3,),))],

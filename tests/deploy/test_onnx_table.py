@@ -54,6 +54,7 @@ CASES = [
     one(op.LOG, FLOATS, positive=True),
     one(op.SIN, FLOATS),
     one(op.COS, FLOATS),
+    one(op.TAN, FLOATS),
     one(op.FLOOR, FLOATS),
     two(op.ADD, ALL),
     two(op.MUL, ALL),

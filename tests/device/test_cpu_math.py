@@ -48,8 +48,9 @@ RANGES = {
     "LOG": [(1e-3, 10.0), (0.9, 1.1), (1e-38, 1e-30), (1e20, 3e38), (1e-44, 1e-38)],
     "SIN": [(-3.2, 3.2), (-100.0, 100.0), (-1e5, 1e5), (1e6, 1e30)],
     "COS": [(-3.2, 3.2), (-100.0, 100.0), (-1e5, 1e5), (1e6, 1e30)],
+    "TAN": [(-3.2, 3.2), (-100.0, 100.0), (-1e5, 1e5), (1e6, 1e30)],
 }
-FUNCTIONS = {"EXP": np.exp, "LOG": np.log, "SIN": np.sin, "COS": np.cos}
+FUNCTIONS = {"EXP": np.exp, "LOG": np.log, "SIN": np.sin, "COS": np.cos, "TAN": np.tan}
 CASES = [(op, *ends) for op, ranges in RANGES.items() for ends in ranges]
 
 
@@ -75,6 +76,9 @@ DOUBLE_CASES = [
     ("COS", -3.2, 3.2),
     ("COS", -1e5, 1e5),
     ("COS", 1e7, 1e15),
+    ("TAN", -3.2, 3.2),
+    ("TAN", -1e5, 1e5),
+    ("TAN", 1e7, 1e15),
 ]
 
 
@@ -87,7 +91,7 @@ def test_float64_is_within_two_units(device: Any, op: str, low: float, high: flo
 
 
 @pytest.mark.parametrize("name", ["float16", "bfloat16", "float32", "float64"])
-@pytest.mark.parametrize("op", ["EXP", "LOG", "SIN", "COS", "SQRT", "FLOOR", "NEG"])
+@pytest.mark.parametrize("op", ["EXP", "LOG", "SIN", "COS", "TAN", "SQRT", "FLOOR", "NEG"])
 def test_special_values(device: Any, op: str, name: str) -> None:
     x = np.array([0.0, -0.0, 1.0, -1.0, np.inf, -np.inf, np.nan, 89.0, -104.5, 710.0, -746.0, 2.5])
     x = x.astype(dtypes.DTYPES[name].numpy)
@@ -105,6 +109,7 @@ def test_zero_and_one_are_exact(device: Any) -> None:
         assert apply(device, "EXP", np.zeros(20, kind))[7] == 1.0
         assert apply(device, "LOG", np.ones(20, kind))[7] == 0.0
         assert apply(device, "SIN", np.zeros(20, kind))[7] == 0.0
+        assert apply(device, "TAN", np.zeros(20, kind))[7] == 0.0
 
 
 @pytest.mark.parametrize("name", ["float16", "bfloat16"])

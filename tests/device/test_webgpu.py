@@ -216,6 +216,7 @@ def wide(function: Any, x: Any) -> Any:
         ("EXP", np.exp, 2),
         ("LOG", np.log, 2),
         ("SIN", np.sin, 3),
+        ("TAN", np.tan, 4),
         ("FLOOR", np.floor, 0),
     ],
 )

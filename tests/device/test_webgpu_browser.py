@@ -68,7 +68,7 @@ def samples() -> list[Step]:
         return node(op.BUFFER, (), (shape, dtype))
 
     x, y = given((40, 50)), given((40, 50))
-    names = ["SQRT", "EXP", "LOG", "SIN", "COS", "FLOOR", "NEG"]
+    names = ["SQRT", "EXP", "LOG", "SIN", "COS", "TAN", "FLOOR", "NEG"]
     functions = [node(op.PRIMITIVES[name], (x,)) for name in names]
     names = ["ADD", "MUL", "DIV", "MOD", "MAX", "LT", "EQ"]
     functions += [node(op.PRIMITIVES[name], (x, y)) for name in names]

@@ -93,7 +93,7 @@ def whole(*shape: int, low: int = -9, high: int = 9, dtype: Any = np.int64) -> A
     return np.random.default_rng(1).integers(low, high, shape).astype(dtype)
 
 
-UNARY = {"NEG": 0, "SQRT": 0, "EXP": 0, "LOG": 0, "SIN": 0, "COS": 0, "FLOOR": 0}
+UNARY = {"NEG": 0, "SQRT": 0, "EXP": 0, "LOG": 0, "SIN": 0, "COS": 0, "TAN": 0, "FLOOR": 0}
 BINARY = ["ADD", "MUL", "DIV", "MAX", "MOD", "LT", "EQ"]
 SHAPES = [
     ((3, 4), (3, 4)),

@@ -25,7 +25,7 @@ def scalar_start(number: int, *others: object) -> tuple[object, ...]:
 
 
 @pytest.mark.parametrize("dtype", FLOATS, ids=repr)
-@pytest.mark.parametrize("name", ["NEG", "SQRT", "EXP", "LOG", "SIN", "COS", "FLOOR"])
+@pytest.mark.parametrize("name", ["NEG", "SQRT", "EXP", "LOG", "SIN", "COS", "TAN", "FLOOR"])
 def test_unary(name, dtype):
     check(node(op.PRIMITIVES[name], (buffer(3, 4, dtype=dtype),)))
 

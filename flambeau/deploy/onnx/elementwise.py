@@ -64,6 +64,14 @@ def iota(w: Writer, s: Step) -> Value:
     return w.cast(w.emit("Range", bounds, int64, (length,)), dtype)
 
 
+def tangent(w: Writer, s: Step) -> Value:
+    """Of float64 a quotient: runtimes have Tan for float32 only."""
+    if s.dtype is not dtypes.float64:
+        return w.emit("Tan", s.inputs, s.dtype, s.shape)
+    parts = [w.emit(kind, s.inputs, s.dtype, s.shape) for kind in ("Sin", "Cos")]
+    return w.emit("Div", parts, s.dtype, s.shape)
+
+
 # arithmetic -------------------------------------------------------------------------------------
 
 
@@ -178,15 +186,12 @@ def leaky_relu(w: Writer, s: Step) -> Value | None:
 
 def elu(w: Writer, s: Step) -> Value | None:
     """elu, selu and celu are one formula."""
-    alpha, scale, input_scale = [number(each) for each in s.inputs[1:]]
-    if alpha is None or scale is None or input_scale is None:
+    below, above, within = s.attrs
+    if within != 1.0:
         return None
-    x = s.inputs[:1]
-    if input_scale != 1.0:
-        return None
-    if scale == 1.0:
-        return w.emit("Elu", x, s.dtype, s.shape, alpha=alpha)
-    return w.emit("Selu", x, s.dtype, s.shape, alpha=alpha, gamma=scale)
+    if above == 1.0:
+        return w.emit("Elu", s.inputs, s.dtype, s.shape, alpha=below)
+    return w.emit("Selu", s.inputs, s.dtype, s.shape, alpha=below / above, gamma=above)
 
 
 def silu(w: Writer, s: Step) -> Value:
@@ -248,14 +253,27 @@ def expm1(w: Writer, s: Step) -> Value:
 
 
 def log1p(w: Writer, s: Step) -> Value:
+    return _log1p(w, s, s.inputs[0])
+
+
+def _log1p(w: Writer, s: Step, x: Value) -> Value:
     """2 atanh(x / (x + 2)) near 0, where it is exact, else log(1 + x)."""
-    (x,) = s.inputs
     one, two, half = (w.constant(each, s.dtype) for each in (1, 2, 0.5))
     ratio = w.emit("Div", [x, w.emit("Add", [x, two], s.dtype)], s.dtype)
     near = w.emit("Mul", [w.emit("Atanh", [ratio], s.dtype), two], s.dtype)
     far = w.emit("Log", [w.emit("Add", [x, one], s.dtype)], s.dtype)
     small = w.emit("Less", [w.emit("Abs", [x], s.dtype), half], bool_)
     return w.emit("Where", [small, near, far], s.dtype, s.shape)
+
+
+def logaddexp(w: Writer, s: Step) -> Value:
+    """The greater and log(1 + exp(-|x - y|)); of equal numbers, which may be infinite, log 2."""
+    x, y = s.inputs
+    apart = w.emit("Abs", [w.emit("Sub", [x, y], s.dtype, s.shape)], s.dtype, s.shape)
+    small = w.emit("Exp", [w.emit("Neg", [apart], s.dtype, s.shape)], s.dtype, s.shape)
+    rest = w.emit("Where", [w.emit("Equal", [x, y], bool_), w.constant(1, s.dtype), small], s.dtype)
+    greater = w.emit("Max", [x, y], s.dtype, s.shape)
+    return w.emit("Add", [greater, _log1p(w, s, rest)], s.dtype, s.shape)
 
 
 def atan2(w: Writer, s: Step) -> Value:

@@ -123,6 +123,7 @@ PRIMITIVES: dict[Any, Entry] = {
     op.LOG: Entry(e.plain("Log")),
     op.SIN: Entry(e.plain("Sin"), widens="brain"),
     op.COS: Entry(e.plain("Cos"), widens="brain"),
+    op.TAN: Entry(e.tangent, widens="half"),
     op.FLOOR: Entry(e.plain("Floor")),
     op.CAST: Entry(e.cast),
     op.BITCAST: Entry(e.bitcast, since=26),
@@ -178,7 +179,6 @@ REASONS: dict[Any, str] = {
 """Why the other primitives cannot be written."""
 
 _TRIGONOMETRY = {
-    trigonometry._tan: "Tan",
     trigonometry._atan: "Atan",
     trigonometry._asin: "Asin",
     trigonometry._acos: "Acos",
@@ -201,6 +201,7 @@ COMPOSITES: dict[Any, Entry] = {
     math._log1p: Entry(e.log1p, widens="brain"),
     math._expm1: Entry(e.expm1, widens="brain"),
     trigonometry._atan2: Entry(e.atan2, widens="brain"),
+    math._logaddexp: Entry(e.logaddexp, widens="brain"),
     math._erfc: Entry(e.erfc, widens="brain"),
     comparison._signbit: Entry(e.signbit, widens="brain"),
     math._erf: Entry(e.floats_only("Erf"), widens="brain"),

@@ -48,13 +48,14 @@ _WEIGHT = {
     "LOG": 20.0,
     "SIN": 30.0,
     "COS": 30.0,
+    "TAN": 40.0,
     "DIV": 4.0,
     "SQRT": 4.0,
     "IDIV": 8.0,
     "MOD": 10.0,
 }
 _FREE = frozenset({"const", "scalar", "axis", "result"})
-_HEAVY = frozenset({"EXP", "LOG", "SIN", "COS"})
+_HEAVY = frozenset({"EXP", "LOG", "SIN", "COS", "TAN"})
 
 
 @dataclass(frozen=True)

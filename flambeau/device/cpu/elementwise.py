@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 
-from flambeau.device.cpu import convert, math
+from flambeau.device.cpu import circular, convert, math
 from flambeau.device.cpu.emit import (
     REGISTER_TYPES,
     Emitter,
@@ -165,8 +165,9 @@ RULES: dict[str, Rule] = {
     "SQRT": _unary("sqrt"),
     "EXP": _function(math.exp),
     "LOG": _function(math.log),
-    "SIN": _function(math.sin),
-    "COS": _function(math.cos),
+    "SIN": _function(circular.sin),
+    "COS": _function(circular.cos),
+    "TAN": _function(circular.tan),
     "FLOOR": _unary("floor"),
     "ADD": _arithmetic("fadd", "add", "or"),
     "MUL": _arithmetic("fmul", "mul", "and"),

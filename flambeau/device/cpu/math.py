@@ -1,4 +1,4 @@
-"""exp, log, sin and cos as polynomials, for scalars and vectors alike.
+"""exp and log as polynomials, for scalars and vectors alike; sin, cos and tan are in circular.py.
 
 Each function takes the emitter, the register type ("float" or "double"), the number of lanes and
 the name of the argument, and returns the name of the result. They follow the reductions of
@@ -105,20 +105,26 @@ def exp(emitter: Emitter, kind: str, lanes: int, x: str) -> str:
     n = v.op("fsub", rounded, v.number(magic))
     r, tail = _exponent_taken(v, x, n)
     square = v.op("fmul", r, r)
-    curve = v.polynomial(r, (*_EXP[kind][3][::-1], 0.5))
     total = v.op("fadd", v.number(1.0), r)
     lost = v.op("fadd", v.op("fsub", v.number(1.0), total), r)
-    if kind == "double":  # n is larger, and with it the tail
-        curve = v.op("fmul", square, curve)
-        rest = v.op("fadd", curve, v.fma(tail, v.op("fadd", total, curve), lost))
+    cube = v.op("fmul", square, r)
+    bend = v.polynomial(r, _EXP[kind][3][::-1])
+    whole = v.fma(square, v.number(0.5), total)
+    if kind == "double":  # the rest of 1 + r + r²/2, too
+        exact = v.fma(r, r, v.op("fsub", v.number(0.0), square))
+        less = v.fma(square, v.number(0.5), v.op("fsub", total, whole))
+        lost = v.op("fadd", lost, v.fma(exact, v.number(0.5), less))
+        bend = v.fma(cube, bend, lost)
+        rest = v.fma(tail, v.op("fadd", whole, bend), bend)
+        total = whole
     else:
-        share = v.fma(square, v.number(0.5), total)
-        rest = v.fma(square, curve, v.fma(tail, share, lost))
-    whole = v.op("fadd", total, rest)
+        bend = v.fma(cube, bend, lost)
+        rest = v.fma(square, v.number(0.5), v.fma(tail, v.op("fadd", whole, bend), bend))
+    result = v.op("fadd", total, rest)
     if v.emitter.scales and (scale := _SCALE.get((kind, lanes))):
-        return _scaled_at_once(v, whole, n, scale)
+        return _scaled_at_once(v, result, n, scale)
     power = v.integer_op("sub", v.to_bits(rounded), v.to_bits(v.number(magic)))
-    return _scaled(v, whole, power)
+    return _scaled(v, result, power)
 
 
 def _exponent_taken(v: Vector, x: str, n: str) -> tuple[str, str]:
@@ -215,140 +221,21 @@ def log(emitter: Emitter, kind: str, lanes: int, x: str) -> str:
     s = v.op("fdiv", f, v.op("fadd", f, v.number(2.0)))
     z = v.op("fmul", s, s)
     r = v.op("fmul", z, v.polynomial(z, coefficients))
-    half = v.op("fmul", v.op("fmul", f, f), v.number(0.5))
+    square = v.op("fmul", f, f)
+    half = v.op("fmul", square, v.number(0.5))
     inner = v.fma(s, v.op("fadd", half, r), v.op("fmul", k_float, v.number(low)))
-    total = v.op("fsub", v.op("fsub", half, inner), f)
-    result = v.op("fsub", v.op("fmul", k_float, v.number(high)), total)
+    start = v.op("fmul", k_float, v.number(high))  # exact; what start + f loses is added below
+    total = v.op("fadd", start, f)
+    lost = v.op("fadd", v.op("fsub", start, total), f)
+    if kind == "double":  # and what f² and its half's difference lose
+        against = v.op("fsub", v.number(0.0), half)
+        less = v.fma(v.fma(f, f, v.op("fsub", v.number(0.0), square)), v.number(-0.5), lost)
+        start, total = total, v.op("fsub", total, half)
+        lost = v.op("fadd", v.op("fadd", v.op("fsub", start, total), against), less)
+        result = v.op("fadd", total, v.op("fadd", lost, inner))
+    else:
+        result = v.op("fadd", total, v.op("fsub", lost, v.op("fsub", half, inner)))
     result = v.select(v.compare("oeq", x, v.number(math.inf)), x, result)
     result = v.select(v.compare("oeq", x, v.number(0.0)), v.number(-math.inf), result)
     result = v.select(v.compare("olt", x, v.number(0.0)), v.number(math.nan), result)
     return v.select(v.compare("uno", x, x), x, result)
-
-
-_SIN = (
-    1.58969099521155010221e-10,
-    -2.50507602534068634195e-08,
-    2.75573137070700676789e-06,
-    -1.98412698298579493134e-04,
-    8.33333333332248946124e-03,
-    -1.66666666666666324348e-01,
-)
-_COS = (
-    -1.13596475577881948265e-11,
-    2.08757232129817482790e-09,
-    -2.75573143513906633035e-07,
-    2.48015872894767294178e-05,
-    -1.38888888888741095749e-03,
-    4.16666666666666019037e-02,
-)
-_HALF_PI = (
-    1.57079632673412561417e00,
-    6.07710050630396597660e-11,
-    2.02226624871116645580e-21,
-    8.47842766036889956997e-32,
-)
-"""π/2 in parts of 33 bits, so that small multiples are exact."""
-
-LARGE_ANGLE = 1048576.0
-"""Beyond this the C library's sine and cosine are called lane by lane: its reduction is exact."""
-
-
-def sin(emitter: Emitter, kind: str, lanes: int, x: str) -> str:
-    return _circular(emitter, kind, lanes, x, "sin")
-
-
-def cos(emitter: Emitter, kind: str, lanes: int, x: str) -> str:
-    return _circular(emitter, kind, lanes, x, "cos")
-
-
-def _circular(emitter: Emitter, kind: str, lanes: int, x: str, name: str) -> str:
-    """Reduced by multiples of π/2 and computed in double, for float too."""
-    wide = x
-    single = vector_type("float", lanes)
-    double = vector_type("double", lanes)
-    if kind == "float":
-        wide = emitter.let(f"fpext {single} {x} to {double}")
-    result = _circular_double(Vector(emitter, "double", lanes), wide, name, kind == "double")
-    if kind == "float":
-        result = emitter.let(f"fptrunc {double} {result} to {single}")
-    return result
-
-
-def _circular_double(v: Vector, x: str, name: str, precise: bool) -> str:
-    """The sine, or the cosine, which is a quadrant ahead."""
-    size = v.unary("fabs", x)
-    small = v.compare("ole", size, v.number(LARGE_ANGLE))
-    reduced = v.select(small, x, v.number(0.0))
-    n = v.unary("rint", v.op("fmul", reduced, v.number(2 / math.pi)))
-    quadrant = v.emitter.let(f"fptosi {v.type} {n} to {v.ints}")
-    if name == "cos":
-        quadrant = v.integer_op("add", quadrant, v.integer(1))
-    sine, cosine = _series(v, *_reduced(v, reduced, n), precise)
-    odd = v.integer_op("and", quadrant, v.integer(1))
-    is_odd = v.emitter.let(f"icmp ne {v.ints} {odd}, {v.integer(0)}")
-    result = v.select(is_odd, cosine, sine)
-    flip = v.integer_op("shl", v.integer_op("and", quadrant, v.integer(2)), v.integer(62))
-    result = v.from_bits(v.integer_op("xor", v.to_bits(result), flip))
-    if name == "sin":  # sin(-0.0) is -0.0, which the reduction would lose
-        result = v.select(v.compare("oeq", x, v.number(0.0)), x, result)
-    return _large_angles(v, x, small, result, name)
-
-
-def _series(v: Vector, r: str, low: str, precise: bool) -> tuple[str, str]:
-    """sin(r + low) and cos(r + low); where it must be precise, what rounding loses is kept."""
-    z = v.op("fmul", r, r)
-    half = v.op("fmul", z, v.number(0.5))
-    cube, square = v.op("fmul", r, z), v.op("fmul", z, z)
-    one = v.number(1)
-    near = v.op("fsub", one, half)
-    if not precise:
-        return (
-            v.fma(cube, v.polynomial(z, _SIN), v.op("fadd", r, low)),
-            v.fma(square, v.polynomial(z, _COS), near),
-        )
-    sine = v.op("fadd", v.fma(cube, v.polynomial(z, _SIN), v.op("fmul", low, near)), r)
-    lost = v.op("fsub", v.op("fsub", one, near), half)
-    rounding = v.fma(r, r, v.op("fsub", v.number(0.0), z))
-    lost = v.fma(rounding, v.number(-0.5), lost)
-    rest = v.fma(r, v.op("fsub", v.number(0.0), low), lost)
-    return sine, v.op("fadd", v.fma(square, v.polynomial(z, _COS), rest), near)
-
-
-def _reduced(v: Vector, x: str, n: str) -> tuple[str, str]:
-    """x - n·π/2 as a number and what it lacks: what one part loses is added with the next ones."""
-    first, second, *others = (v.number(-part) for part in _HALF_PI)
-    start = v.fma(n, first, x)
-    high = v.fma(n, second, start)
-    low = v.fma(n, second, v.op("fsub", start, high))
-    for part in others:
-        low = v.fma(n, part, low)
-    total = v.op("fadd", high, low)
-    return total, v.op("fadd", v.op("fsub", high, total), low)
-
-
-def _large_angles(v: Vector, x: str, small: str, result: str, name: str) -> str:
-    """Replace the lanes whose angle is large, infinite or NaN."""
-    emitter = v.emitter
-    every = small
-    if v.lanes > 1:
-        reduce = f"llvm.vector.reduce.and.v{v.lanes}i1"
-        every = emitter.call(reduce, "i1", [(v.bools, small)])
-    label = emitter.number()
-    emitter.line(f"br label %near{label}\nnear{label}:")
-    emitter.line(f"br i1 {every}, label %done{label}, label %far{label}\nfar{label}:")
-    patched = result
-    for lane in range(v.lanes):
-        angle, chosen, old = x, small, patched
-        if v.lanes > 1:
-            angle = emitter.let(f"extractelement {v.type} {x}, i64 {lane}")
-            chosen = emitter.let(f"extractelement {v.bools} {small}, i64 {lane}")
-            old = emitter.let(f"extractelement {v.type} {patched}, i64 {lane}")
-        exact = emitter.call(name, "double", [("double", angle)])
-        picked = emitter.let(f"select i1 {chosen}, double {old}, double {exact}")
-        if v.lanes > 1:
-            patched = emitter.let(f"insertelement {v.type} {patched}, double {picked}, i64 {lane}")
-        else:
-            patched = picked
-    emitter.line(f"br label %back{label}\nback{label}:")
-    emitter.line(f"br label %done{label}\ndone{label}:")
-    return emitter.let(f"phi {v.type} [ {result}, %near{label} ], [ {patched}, %back{label} ]")

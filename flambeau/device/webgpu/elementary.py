@@ -44,11 +44,12 @@ fn exponential(x: f32) -> f32 {
   p = fma(p, rest, 8.3331326023e-3f);
   p = fma(p, rest, 4.1666466743e-2f);
   p = fma(p, rest, 1.6666667163e-1f);
-  p = fma(p, rest, 0.5f) * (rest * rest);
   tail = fma(0.5f * tail, tail, tail);
-  p += fma(tail, rest + p, tail);
+  let square = rest * rest;
   let total = opaque(1.0f + rest);
-  p = total + (opaque(opaque(1.0f - total) + rest) + p);
+  p = fma(square * rest, p, opaque(opaque(1.0f - total) + rest));
+  p = fma(tail, fma(square, 0.5f, total) + p, p);
+  p = total + fma(square, 0.5f, p);
   let exponent = i32(whole);
   let part = exponent / 2;
   var y = p * power_of_two(part) * power_of_two(exponent - part);
@@ -150,31 +151,38 @@ fn reduce_far(bits: u32, quadrant: ptr<function, u32>) -> f32 {
   return select(rest, -rest, negative);
 }
 
+// |x|, given as bits, modulo pi/2
+fn reduce(bits: u32, quadrant: ptr<function, u32>) -> f32 {
+  if (bits >= 0x43800000u) { return reduce_far(bits, quadrant); }
+  let size = bitcast<f32>(bits);
+  let turns = round(size * 0.636619772f);
+  *quadrant = u32(turns) & 3u;
+  var rest = opaque(fma(turns, -1.5706787109375f, size));
+  rest = opaque(fma(turns, -0.00011761486530303955078125f, rest));
+  rest = opaque(fma(turns, -9.92031345958821475505828857421875e-10f, rest));
+  return fma(turns, -6.2233719699e-14f, rest);
+}
+
+// (sin x / x - 1) / x^2 and (cos x - 1 + x^2/2) / x^4, of x^2
+fn sine_bend(square: f32) -> f32 {
+  let s = fma(-1.9515295891e-4f, square, 8.3321608736e-3f);
+  return fma(s, square, -1.6666654611e-1f);
+}
+fn cosine_bend(square: f32) -> f32 {
+  let c = fma(2.443315711809948e-5f, square, -1.388731625493765e-3f);
+  return fma(c, square, 4.166664568298827e-2f);
+}
+
 // sin(x + ahead * pi/2)
 fn circular(x: f32, ahead: u32) -> f32 {
   let bits = bitcast<u32>(x) & 0x7fffffffu;
   if (bits >= 0x7f800000u) { return bits_f32(0x7fc00000u); }
   if (bits < 0x39000000u) { return select(x, 1.0f, ahead == 1u); }
   var quadrant = 0u;
-  var rest = 0.0f;
-  if (bits < 0x43800000u) {
-    let size = bitcast<f32>(bits);
-    let turns = round(size * 0.636619772f);
-    quadrant = u32(turns) & 3u;
-    rest = opaque(fma(turns, -1.5706787109375f, size));
-    rest = opaque(fma(turns, -0.00011761486530303955078125f, rest));
-    rest = opaque(fma(turns, -9.92031345958821475505828857421875e-10f, rest));
-    rest = fma(turns, -6.2233719699e-14f, rest);
-  } else {
-    rest = reduce_far(bits, &quadrant);
-  }
+  let rest = reduce(bits, &quadrant);
   let square = rest * rest;
-  var s = fma(-1.9515295891e-4f, square, 8.3321608736e-3f);
-  s = fma(s, square, -1.6666654611e-1f);
-  s = fma(s * square, rest, rest);
-  var c = fma(2.443315711809948e-5f, square, -1.388731625493765e-3f);
-  c = fma(c, square, 4.166664568298827e-2f);
-  c = fma(c, square * square, fma(-0.5f, square, 1.0f));
+  let s = fma(sine_bend(square) * square, rest, rest);
+  let c = fma(cosine_bend(square), square * square, fma(-0.5f, square, 1.0f));
   quadrant += ahead;
   let y = select(s, c, (quadrant & 1u) == 1u);
   let sign = select(bitcast<u32>(x) & 0x80000000u, 0u, ahead == 1u);
@@ -184,6 +192,36 @@ fn circular(x: f32, ahead: u32) -> f32 {
 )
 define("sine", "circular", "fn sine(x: f32) -> f32 { return circular(x, 0u); }")
 define("cosine", "circular", "fn cosine(x: f32) -> f32 { return circular(x, 1u); }")
+define(
+    "tangent",
+    "circular residual opaque bits_f32",
+    """
+// sine and cosine as sums of two, and their quotient, rounded about once
+fn tangent(x: f32) -> f32 {
+  let bits = bitcast<u32>(x) & 0x7fffffffu;
+  if (bits >= 0x7f800000u) { return bits_f32(0x7fc00000u); }
+  if (bits < 0x39000000u) { return x; }
+  var quadrant = 0u;
+  let rest = reduce(bits, &quadrant);
+  let square = rest * rest;
+  let third = sine_bend(square) * square * rest;
+  let sine = opaque(rest + third);
+  let sine_low = opaque(rest - sine) + third;
+  let half = 0.5f * square;
+  let near = opaque(1.0f - half);
+  let fourth = fma(cosine_bend(square), square * square, opaque(1.0f - near) - half);
+  let cosine = opaque(near + fourth);
+  let cosine_low = opaque(near - cosine) + fourth;
+  let odd = (quadrant & 1u) == 1u;
+  let above = select(sine, cosine, odd);
+  let below = select(cosine, sine, odd);
+  let ratio = opaque(above / below);
+  let less = select(sine_low, cosine_low, odd) - ratio * select(cosine_low, sine_low, odd);
+  let y = ratio + (residual(ratio, below, above) + less) / below;
+  return bitcast<f32>(bitcast<u32>(y) ^ (quadrant << 31u) ^ (bitcast<u32>(x) & 0x80000000u));
+}
+""",
+)
 define(
     "modulo_f32",
     "bits_f32",

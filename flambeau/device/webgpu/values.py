@@ -164,6 +164,7 @@ class Expressions:
             "LOG": "logarithm",
             "SIN": "sine",
             "COS": "cosine",
+            "TAN": "tangent",
             "DIV": "divide",
             "MOD": "modulo_f32",
             "MAX": "greater",

@@ -1,6 +1,6 @@
 """Modified Bessel functions of the first kind, of order 0 and 1, plain and times exp(-|x|).
 
-The power series, all of whose terms are positive, up to |x| = 8 (float32) or 20 (float64), then
+The power series, all of whose terms are positive, up to |x| = 7.75 (float32) or 20 (float64), then
 H. Hankel's asymptotic series (Abramowitz and Stegun 9.6.10 and 9.7.1). Errors: a few units in the
 last place, times |x|/4 where the exponential is not divided out.
 """
@@ -19,7 +19,7 @@ from flambeau.ops.publish import public
 from flambeau.ops.rounding import sign
 from flambeau.tensor.tensor import Tensor
 
-_BORDER = {dtypes.float32: 8.0, dtypes.float64: 20.0}
+_BORDER = {dtypes.float32: 7.75, dtypes.float64: 20.0}
 
 
 def _power_series(order: int, count: int) -> tuple[float, ...]:
@@ -36,7 +36,7 @@ def _asymptotic_series(order: int, count: int) -> tuple[float, ...]:
 
 
 _POWERS = [(_power_series(order, 26), _power_series(order, 56)) for order in (0, 1)]
-_FAR = [(_asymptotic_series(order, 9), _asymptotic_series(order, 24)) for order in (0, 1)]
+_FAR = [(_asymptotic_series(order, 14), _asymptotic_series(order, 24)) for order in (0, 1)]
 
 
 def _bessel(x: Any, order: int, scaled: bool) -> Any:
