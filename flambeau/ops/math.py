@@ -128,22 +128,8 @@ def log10(input: Tensor) -> Any:
 
 @fused(gradient=lambda x, y, g: (g / (1 + exp(y - x)), g / (1 + exp(x - y))))
 def _logaddexp(x: Any, y: Any) -> Any:
-    """The greater and log(1 + exp(-|x - y|)), both with what they lack: they may cancel."""
     greater = record(op.MAX, (x, y))
-    usual = ~isinf(greater)
-    apart, apart_low = p.exact_sum(where(usual, x, 0.0), where(usual, -y, 0.0))
-    apart, apart_low = where(apart < 0, apart, -apart), where(apart < 0, apart_low, -apart_low)
-    n, high, low = p.exponential_pair(*_bounded(apart, apart_low))
-    scale = p.power_of_two(n)
-    high, low = p.logarithm_of_one_plus(*p.quick_sum(high * scale, low * scale))
-    total, lost = p.exact_sum(greater, high)
-    return where(usual, total + (lost + low), greater)
-
-
-def _bounded(x: Any, x_low: Any) -> p.Pair:
-    """At least a number whose exponential is nothing beside 1, but normal."""
-    least = -80.0 if x.dtype is dtypes.float32 else -700.0
-    return where(x < least, least, x), where(x < least, 0.0, x_low)
+    return where(isinf(greater), greater, p.logarithm_of_sum(x, y, greater))
 
 
 @public()

@@ -262,6 +262,19 @@ def logarithm_of_one_plus(x: Any, x_low: Any = 0.0) -> Pair:
     return natural(*logarithm(total, low + x_low, twice=x.dtype is dtypes.float64))
 
 
+def logarithm_of_sum(x: Any, y: Any, greater: Any) -> Any:
+    """log(eˣ + eʸ): the greater and log(1 + exp(-|x - y|)), which may cancel, as pairs."""
+    apart, low = exact_sum(x, -y)
+    apart, low = where(apart > 0, -apart, apart), where(apart > 0, -low, low)
+    least = -80.0 if x.dtype is dtypes.float32 else -700.0  # its exponential is nothing beside 1
+    far = apart < least
+    n, high, low = exponential_pair(where(far, least, apart), where(far, 0.0, low))
+    scale = power_of_two(n)
+    high, low = logarithm_of_one_plus(*quick_sum(high * scale, low * scale))
+    total, lost = exact_sum(greater, high)
+    return total + (lost + low)
+
+
 def logarithm_to_base(base: int, k: Any, high: Any, low: Any) -> Any:
     """k log 2 + high + low, divided by log of the base."""
     (factor, factor_low), (each, each_low) = (in_parts(p, high.dtype) for p in PER_BASE[base])
