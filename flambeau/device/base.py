@@ -121,7 +121,8 @@ def get(name: str) -> Device:
 
     Raises RuntimeError where there is none, or where it cannot run on this machine.
     """
-    found = _DEVICES.get(name)
+    known = _DEVICES
+    found = known.get(name)
     if found is None:
         factory = _FACTORIES.get(name)
         if factory is None:
@@ -129,5 +130,5 @@ def get(name: str) -> Device:
                 f"Expected one of {', '.join(_FACTORIES)} device type at start of device string: "
                 f"{name}"
             )
-        found = _DEVICES[name] = factory()
+        found = known[name] = factory()
     return found

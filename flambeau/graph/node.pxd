@@ -33,7 +33,9 @@ cdef class Node:
     cdef public tuple span
     cdef public object type
 
-@cython.locals(found=Signature)
+@cython.locals(found=TensorType, known=dict)
+cpdef TensorType tensor_type(shape, dtype)
+@cython.locals(found=Signature, known=dict)
 cpdef Signature signature_of(op, tuple attrs, tuple types)
 
 @cython.locals(each=Node)

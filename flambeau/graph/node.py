@@ -58,10 +58,11 @@ _TUPLE_TYPES: dict[tuple[TensorType, ...], TupleType] = {}
 def tensor_type(shape: Shape, dtype: DType) -> TensorType:
     """The one TensorType of this shape and dtype. TypeError for dtypes that are only named."""
     key = (shape, dtype)
-    found = _TENSOR_TYPES.get(key)
+    known = _TENSOR_TYPES
+    found = known.get(key)
     if found is None:
         check_usable(dtype)
-        found = _TENSOR_TYPES[key] = TensorType(shape, dtype, -1 - len(_TENSOR_TYPES))
+        found = known[key] = TensorType(shape, dtype, -1 - len(known))
     return found
 
 
@@ -130,10 +131,11 @@ _SIGNATURES: dict[tuple[Any, ...], Signature] = {}
 def signature_of(op: Operation, attrs: tuple[Any, ...], types: tuple[Any, ...]) -> Signature:
     """The one Signature of this operation, these attributes and these input types."""
     key = (op, attrs, types)
-    found = _SIGNATURES.get(key)
+    known = _SIGNATURES
+    found = known.get(key)
     if found is None:
         result = op.infer(attrs, types)
-        found = _SIGNATURES[key] = Signature(op, attrs, types, result, len(_SIGNATURES))
+        found = known[key] = Signature(op, attrs, types, result, len(known))
     return found
 
 

@@ -50,3 +50,16 @@ def test_an_element_of_a_view_is_the_latest() -> None:
     assert one.item() == 4
     with pytest.raises(RuntimeError, match="2 elements"):
         x[2, :2].item()
+
+
+def test_arrays_that_are_read_only_or_of_dtypes_that_numpy_lacks() -> None:
+    source = numpy.arange(6.0, dtype=numpy.float32).reshape(2, 3)
+    source.flags.writeable = False
+    assert torch.tensor(source).tolist() == source.tolist()
+    assert torch.Tensor._from_numpy(source, copy=False).tolist() == source.tolist()
+    low = source.astype(torch.bfloat16.numpy)
+    for copy in (False, True):
+        x = torch.Tensor._from_numpy(low, copy=copy)
+        assert x.dtype is torch.bfloat16 and x.tolist() == source.tolist()
+    x = torch.Tensor._from_numpy(low[:0], copy=False)
+    assert x.shape == (0, 3) and x.tolist() == []

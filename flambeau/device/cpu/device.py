@@ -10,6 +10,7 @@ import llvmlite.binding as llvm
 import numpy
 
 from flambeau.device import base
+from flambeau.device.cpu import native
 from flambeau.device.cpu.compile import STATISTICS, Compiler
 from flambeau.device.cpu.executable import CpuExecutable, CpuLaunch
 from flambeau.device.cpu.memory import Arena, CpuBuffer, Pool, as_numpy
@@ -47,14 +48,14 @@ class CpuDevice(base.Device):
         self._empty = numpy.zeros(8, numpy.int64)
 
     def from_numpy(self, array: numpy.ndarray[Any, Any], of: TensorType, copy: bool) -> CpuBuffer:
-        if not copy and array.flags.c_contiguous and array.flags.aligned:
+        flags = array.flags
+        if not copy and flags.c_contiguous and flags.aligned:
             owner = array if array.size else self._empty
-            address = int(owner.__array_interface__["data"][0])
+            address = native.address(owner)
             return CpuBuffer(of, (address, owner), None, None)
         buffer = self.pool.allocate(of)
-        if of.size and array.flags.c_contiguous and array.dtype == of.dtype.numpy:
-            source = array.__array_interface__["data"][0]
-            ctypes.memmove(buffer.address, source, of.nbytes)
+        if of.size and flags.c_contiguous and array.dtype == of.dtype.numpy:
+            ctypes.memmove(buffer.address, native.address(array), of.nbytes)
         elif of.size:
             as_numpy(buffer, buffer.address, of)[...] = array
         return buffer

@@ -5,8 +5,16 @@ from __future__ import annotations
 import ctypes
 import functools
 from collections.abc import Callable
+from typing import Any
+
+import numpy
 
 _INTEGER, _POINTER = ctypes.c_int64, ctypes.c_void_p
+
+
+def address(array: numpy.ndarray[Any, Any]) -> int:
+    """Where the first element of a contiguous array lies."""
+    return int(array.__array_interface__["data"][0])
 
 
 def call(function: int, first: int) -> int:

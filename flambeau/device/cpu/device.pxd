@@ -1,0 +1,2 @@
+# Types for the compiled build of device.py.
+from flambeau.device.cpu cimport native

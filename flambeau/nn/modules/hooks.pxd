@@ -1,0 +1,2 @@
+# Types for the compiled build of hooks.py.
+from flambeau.schedule cimport watch
