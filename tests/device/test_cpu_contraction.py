@@ -265,6 +265,8 @@ def test_planes_that_fill_no_vectors_are_rows() -> None:
     assert found.turned and found.rows.length == 49
     found = tiles_of_convolution((8, 512, 14, 14), (512, 512, 3, 3), 2)
     assert found.turned and found.rows.pieces == 8
+    found = tiles_of_convolution((8, 512, 7, 7), (2048, 512, 1, 1), 1)
+    assert found.turned and found.once
     found = tiles_of_convolution((1, 700, 10, 10), (96, 700, 3, 3), 2)
     assert found.turned and found.shared
     found = tiles_of_convolution((8, 256, 14, 14), (1024, 256, 1, 1), 1)

@@ -26,6 +26,9 @@ AREA = 40000
 ONCE = 100_000
 """Cycles of packing the same rows again that are worth a stage of its own."""
 
+DEAR = 0.4
+"""Cycles to pack an element, from which on that is worth while; neighbours in memory are cheaper."""
+
 MOST_ONCE = 3_000_000
 """Elements that are packed so, at most: about as many as the cache behind all threads holds."""
 
@@ -170,7 +173,7 @@ def _again(rows: Side, columns: Side, steps: int) -> bool:
     """Whether packing rows for each block of columns takes long enough for a stage of its own."""
     elements, effort = rows.length * rows.outer * steps, _packing(rows)
     cycles = (columns.blocks - 1) * effort * elements
-    return effort >= 0.5 and cycles > ONCE and elements < MOST_ONCE
+    return effort >= DEAR and cycles > ONCE and elements < MOST_ONCE
 
 
 def _read_in_place(
