@@ -27,7 +27,7 @@ ONCE = 100_000
 """Cycles of packing the same rows again that are worth a stage of its own."""
 
 DEAR = 0.4
-"""Cycles to pack an element, from which on that is worth while; neighbours in memory are cheaper."""
+"""Cycles to pack an element, from which on that is worth it; neighbours in memory are cheaper."""
 
 MOST_ONCE = 3_000_000
 """Elements that are packed so, at most: about as many as the cache behind all threads holds."""
