@@ -8,6 +8,7 @@ the last bit is lost, and no more). The sums are T. Dekker's (1971) and D. Knuth
 from __future__ import annotations
 
 import math
+from collections.abc import Sequence
 from typing import Any
 
 from flambeau.graph import dtype as dtypes
@@ -226,9 +227,22 @@ def logarithm(x: Any, x_low: Any = None, twice: bool = False) -> tuple[Any, Any,
 def started(table: Any, x: Any) -> Pair:
     """The polynomial at x as a pair: its first coefficient, the greatest term, is added exactly."""
     first, *rest = table[x.dtype is dtypes.float64]
-    bend, lost = exact_product(x, evaluate((tuple(rest), tuple(rest)), x))
-    high, low = quick_sum(first, bend)
-    return high, low + lost
+    return begun(((first, 0.0),), evaluate((tuple(rest), tuple(rest)), x), x)
+
+
+def begun(coefficients: Sequence[tuple[float, float]], value: Any, x: Any) -> Pair:
+    """Horner's last steps as a pair: the lowest coefficients are constants and what these lack.
+
+    Each is greater than what is added to it.
+    """
+    value_low: Any = 0.0
+    for each in reversed(coefficients):
+        bend, lost = exact_product(x, value)
+        first, first_low = in_parts(each, x.dtype)
+        lost = fma(x, value_low, lost + first_low)
+        value, value_low = quick_sum(first, bend)
+        value_low = value_low + lost
+    return value, value_low
 
 
 def _doubled_atanh(s: Any, s_low: Any) -> Pair:

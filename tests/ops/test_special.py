@@ -66,6 +66,8 @@ def test_identities() -> None:
 def test_poles_and_ends() -> None:
     x = torch.tensor([0.0, -0.0, -1.0, math.inf, math.nan])
     assert torch.lgamma(x)[:4].tolist() == [math.inf] * 4
+    assert torch.lgamma(x)[4].isnan()
+    assert torch.lgamma(torch.tensor([1.0, 2.0, 1e38, 1e-42])).tolist()[:3] == [0.0, 0.0, math.inf]
     assert torch.digamma(x)[:2].tolist() == [-math.inf, math.inf]
     assert torch.digamma(x)[2:].isnan().tolist() == [True, False, True]
     assert special.ndtri(torch.tensor([0.0, 1.0])).tolist() == [-math.inf, math.inf]

@@ -1,7 +1,8 @@
 """The gamma function: its logarithm, the derivatives of that, and Hurwitz's zeta function.
 
-Errors: about 1e-6 (float32) and 1e-14 (float64), relative to the result or, where that has a zero
-beside a pole's range (digamma near 1.46, lgamma of negative numbers), to the terms it is made of.
+Errors: lgamma of positive numbers 0.55 of the last place. The others about 1e-6 (float32) and 1e-14
+(float64), relative to the result or, where that has a zero beside a pole's range (digamma near
+1.46, lgamma of negative numbers), to the terms it is made of.
 Formulas: M. Abramowitz and I. Stegun, Handbook of Mathematical Functions, chapters 6 and 23.
 """
 
@@ -12,11 +13,12 @@ from collections.abc import Sequence
 from typing import Any
 
 from flambeau.graph import op
+from flambeau.ops import precise as p
 from flambeau.ops.comparison import isinf
 from flambeau.ops.fused import fused, real
 from flambeau.ops.logic import where
 from flambeau.ops.math import exp, log
-from flambeau.ops.polynomials import LGAMMA, evaluate
+from flambeau.ops.polynomials import LGAMMA, LGAMMA_FIRST, evaluate, fma
 from flambeau.ops.promote import as_node, floating
 from flambeau.ops.publish import assign, public
 from flambeau.ops.trigonometry import cos, sin
@@ -37,6 +39,9 @@ def _terms(of: Any) -> list[float]:
     return [of(each, 2 * place + 2) for place, each in enumerate(_BERNOULLI)]
 
 
+_HALF_LOG_TURN = (0.9189385332046728, -3.878294158067242e-17)
+"""½ log 2π, and what that double lacks."""
+
 _STIRLING = _terms(lambda number, order: number / (order * (order - 1)))
 _DIGAMMA = _terms(lambda number, order: number / order)
 
@@ -51,21 +56,43 @@ def _sine_of_half_turns(x: Any) -> Any:
 def _log_gamma_of_positive(x: Any) -> Any:
     """Γ's recurrence into [1.5, 2.5], a polynomial there; J. Stirling's series from 8 on."""
     near = where(x < 8, x, 2.0)
-    product, rest = where(near < 1.5, near, 1.0), near
+    return where(x < 8, _near_log_gamma(near), _stirling(where(x < 8, 8.0, x)))
+
+
+def _near_log_gamma(x: Any) -> Any:
+    """What the polynomial and the logarithm of the recurrence's product give may cancel: pairs."""
+    product, lost, rest = where(x < 1.5, x, 1.0), x * 0, x
     for _ in range(6):
         above = rest > 2.5
         rest = where(above, rest - 1, rest)
-        product = where(above, product * rest, product)
-    product = where(near < 0.5, near * (1 + near), product)
-    offset = where(near < 0.5, near, where(near < 1.5, near - 1, rest - 2))
-    factor = log(product)
-    center = offset * evaluate(LGAMMA, offset) + where(near < 1.5, -factor, factor)
-    far = where(x < 8, 8.0, x)
-    inverse = 1 / far
+        high, low = p.exact_product(product, rest)
+        product, lost = where(above, high, product), where(above, fma(lost, rest, low), lost)
+    sum_, sum_low = p.exact_sum(x, 1.0)
+    high, low = p.exact_product(x, sum_)
+    product, lost = where(x < 0.5, high, product), where(x < 0.5, fma(x, sum_low, low), lost)
+    factor, factor_low = p.natural(*p.logarithm(product, lost, twice=True))
+    factor, factor_low = (where(x < 1.5, -each, each) for each in (factor, factor_low))
+    offset = where(x < 0.5, x, where(x < 1.5, x - 1, rest - 2))
+    curve, curve_low = p.begun(LGAMMA_FIRST, evaluate(LGAMMA, offset), offset)
+    bend, bend_low = p.exact_product(offset, curve)
+    total, more = p.exact_sum(bend, factor)
+    value = total + (more + (fma(offset, curve_low, bend_low) + factor_low))
+    return where(x == 0, math.inf, value)
+
+
+def _stirling(x: Any) -> Any:
+    """x (log x - 1) - ½ log x + ½ log 2π + …, the first three as pairs."""
+    inverse = 1 / x
     tail = _series(_STIRLING, inverse * inverse) * inverse
-    stirling = (far - 0.5) * (log(far) - 1) + (0.5 * math.log(2 * math.pi) - 0.5) + tail
-    stirling = where(far == math.inf, math.inf, stirling)
-    return where(x < 8, center, stirling)
+    factor, factor_low = p.natural(*p.logarithm(x, twice=True))
+    less, less_low = p.exact_sum(factor, -1.0)
+    total, low = p.exact_product(x, less)
+    low = fma(x, less_low + factor_low, low)
+    half, half_low = p.in_parts(_HALF_LOG_TURN, x.dtype)
+    end, end_low = p.exact_sum(factor * -0.5, half)
+    total, more = p.exact_sum(total, end)
+    value = total + (more + ((low + tail) + (end_low + fma(factor_low, -0.5, half_low))))
+    return where((value == value) | (x != x), value, math.inf)  # the product was too great
 
 
 def _lgamma_gradient(x: Any, g: Any) -> Any:
