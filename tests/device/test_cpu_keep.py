@@ -6,6 +6,7 @@ from typing import Any
 
 import numpy as np
 import pytest
+from support import Nowhere
 
 import flambeau as torch
 from flambeau.device.cpu import CpuDevice, keep
@@ -81,18 +82,6 @@ def test_the_same_bits_as_without(monkeypatch: Any, function: Any, name: str, co
         (result,) = executable.run([device.from_numpy(x, of, True)], [])
         results.append(device.to_numpy(result).copy())
     np.testing.assert_array_equal(results[0].astype(float), results[1].astype(float))
-
-
-class Nowhere:
-    """A disk cache that is empty."""
-
-    @staticmethod
-    def get(key: str) -> None:
-        return None
-
-    @staticmethod
-    def put(key: str, data: bytes) -> None:
-        return None
 
 
 def test_rows_too_long_for_the_cache_are_computed_again() -> None:

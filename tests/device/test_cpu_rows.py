@@ -6,6 +6,7 @@ from typing import Any
 
 import numpy as np
 import pytest
+from support import Nowhere
 
 import flambeau as torch
 from flambeau.device.cpu import CpuDevice, pick, rows
@@ -74,18 +75,6 @@ def rendered(function: Any, shape: tuple[int, ...]) -> str:
     (launch,) = program(function, shape).launches
     assert isinstance(launch, Launch)
     return Renderer(launch.kernel, TARGET).render("rows").text
-
-
-class Nowhere:
-    """A disk cache that is empty."""
-
-    @staticmethod
-    def get(key: str) -> None:
-        return None
-
-    @staticmethod
-    def put(key: str, data: bytes) -> None:
-        return None
 
 
 def computed(function: Any, x: Any, dtype: Any = f32) -> list[Any]:

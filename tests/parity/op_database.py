@@ -290,7 +290,7 @@ def _compare(info: Any, sample: Any, wrapper: Any) -> None:
                 _numbers(each)
     except Difference:
         raise
-    except Exception as error:
+    except Exception as error:  # whatever is raised is the difference
         text = str(error).splitlines() or [""]
         raise Difference("raises", f"{type(error).__name__}: {text[0][:150]}") from error
     try:

@@ -18,7 +18,7 @@ def test_item_is_what_numpy_gives(name: str, where: str) -> None:
     try:
         x = torch.tensor([[0, 1, 2], [3, 100, 1]], device=where).to(dtype)
     except TypeError as error:
-        pytest.skip(str(error))
+        pytest.skip(f"no {name} on {where}: {error}")
     wanted = x.detach()._to_numpy()
     for row, column in ((0, 0), (1, 1), (1, 2)):
         found = x[row, column].item()

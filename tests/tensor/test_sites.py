@@ -23,7 +23,7 @@ def test_lines_of_code_without_a_file_and_of_long_functions() -> None:
     lines = ["def f(x):", *["    x = x + 1"] * 400, "    return x"]
     space: dict[str, object] = {}
     exec(compile("\n".join(lines), "<made>", "exec"), space)
-    node = space["f"](torch.ones(2))._read()  # type: ignore[operator]
+    node = space["f"](torch.ones(2))._read()  # type: ignore[operator]  # the function made above
     for line in range(401, 1, -1):
         assert node.location == ("<made>", line)
         node = node.inputs[0]
