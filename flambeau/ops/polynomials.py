@@ -130,6 +130,11 @@ ERF: tuple[Coefficients, Coefficients] = (  # erf x / x - 1 in x², |x| ≤ 1
         -4.230945822299619e-12,
     ),
 )
+ERF_FIRST = (0.1283791670955126, -1.2420116002463032e-17)
+"""2/√π - 1, to which the first coefficient is rounded, and what that double lacks."""
+
+ERF_REST: tuple[Coefficients, Coefficients] = (ERF[0][1:], ERF[1][1:])
+
 ERFC_MIDDLE = (0.5107913526210115, -8.552044580331891e-18)
 """exp(x²) · erfc x / t for t = 1 / (1 + x/2) = ½, and what that double lacks."""
 

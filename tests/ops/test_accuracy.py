@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable
+from statistics import NormalDist
 from typing import Any
 
 import numpy as np
@@ -164,3 +165,15 @@ def test_scaled_exponentials_keep_their_numbers(dtype: str) -> None:
     x = torch.linspace(-8, 2, 1001).to(getattr(torch, dtype))
     wide = torch.nn.functional.selu(x.to(torch.float64)).to(x.dtype)
     assert torch.equal(torch.nn.functional.selu(x), wide)
+
+
+def test_error_of_erfinv() -> None:
+    """Beside the normal distribution's quantiles, where a number plus 1 keeps enough digits."""
+    x = np.random.default_rng(0).uniform(-1, 1, 50_000).astype(np.float32)
+    x = x[np.abs(x) > 1e-3]
+    quantile = NormalDist().inv_cdf
+    exact = np.array([quantile((each + 1) / 2) for each in x.astype(np.float64)]) / math.sqrt(2)
+    assert error(torch.erfinv(torch.tensor(x)).numpy().astype(np.float64), exact) <= 0.62
+    ends = torch.erfinv(torch.tensor([-0.0, 0.0, 1.0, -1.0])).tolist()
+    assert ends == [0.0, 0.0, math.inf, -math.inf]
+    assert math.copysign(1, ends[0]) == -1
