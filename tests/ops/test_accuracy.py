@@ -83,6 +83,19 @@ def doubles(low: float, high: float) -> np.ndarray:
     return (arguments(low, high).astype(np.float64) * (1 - 2.0**-30)).clip(low, high)
 
 
+def need_long_double() -> None:
+    if np.finfo(np.longdouble).nmant <= 52:
+        pytest.skip("long double is double here")
+
+
+def in_double(name: str) -> tuple[np.ndarray, np.ndarray]:
+    """Arguments, and what the function gives for them in long double."""
+    need_long_double()
+    exact, low, high, _, _ = FUNCTIONS[name]
+    x = doubles(low, high)
+    return x, exact(x.astype(np.longdouble))
+
+
 def pairs(name: str) -> tuple[np.ndarray, np.ndarray]:
     generator = np.random.default_rng(0)
     x = np.exp2(generator.uniform(-30, 30, 100_000)).astype(np.float32)
@@ -142,12 +155,9 @@ def test_dtype_does_not_depend_on_the_default(name: str, dtype: str) -> None:
 @pytest.mark.parametrize("name", [name for name, entry in FUNCTIONS.items() if entry[-1]])
 def test_error_in_double(name: str) -> None:
     """Of float64, against numpy's long double where that has more bits."""
-    if np.finfo(np.longdouble).nmant <= 52:
-        pytest.skip("long double is double here")
-    exact, low, high, _, most = FUNCTIONS[name]
-    x = doubles(low, high)
-    expected = exact(x.astype(np.longdouble))
-    assert error(function(name)(torch.tensor(x)).numpy(), expected, np.float64) <= (most or 0)
+    x, expected = in_double(name)
+    most = FUNCTIONS[name][-1] or 0
+    assert error(function(name)(torch.tensor(x)).numpy(), expected, np.float64) <= most
 
 
 def test_small_and_large_numbers_cancel_exactly() -> None:

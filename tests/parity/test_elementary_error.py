@@ -6,7 +6,16 @@ from typing import Any
 
 import numpy as np
 import pytest
-from test_accuracy import FUNCTIONS, PAIRS, arguments, doubles, error, pairs
+from test_accuracy import (
+    FUNCTIONS,
+    PAIRS,
+    arguments,
+    doubles,
+    error,
+    in_double,
+    need_long_double,
+    pairs,
+)
 
 import flambeau
 
@@ -60,11 +69,8 @@ def test_pairs(name: str) -> None:
 
 @pytest.mark.parametrize("name", [name for name, entry in FUNCTIONS.items() if entry[-1]])
 def test_float64(name: str) -> None:
-    if np.finfo(np.longdouble).nmant <= 52:
-        pytest.skip("long double is double here")
-    exact, low, high, _, _ = FUNCTIONS[name]
-    x = doubles(low, high)
-    compare(name, np.float64, exact(x.astype(np.longdouble)), x)
+    x, exact = in_double(name)
+    compare(name, np.float64, exact, x)
 
 
 def _exact(mpmath: Any, name: str) -> Any:
@@ -82,8 +88,7 @@ RANGES |= {"erfinv": (-0.999999, 0.999999), "i0": (-80.0, 80.0), "i1": (-80.0, 8
 def test_functions_that_numpy_has_not_in_double(name: str) -> None:
     """With mpmath's 30 digits."""
     mpmath = pytest.importorskip("mpmath", reason="mpmath comes with PyTorch")
-    if np.finfo(np.longdouble).nmant <= 52:
-        pytest.skip("long double is double here")
+    need_long_double()
     x = doubles(*RANGES[name])[::40]
     with mpmath.workdps(30):
         exact = [_exact(mpmath, name)(each) for each in x.tolist()]
